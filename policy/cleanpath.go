@@ -7,10 +7,10 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// isCleanPath reports whether a raw path means the same to everyone. A path with empty or dot segments, backslashes,
-// control bytes or broken escapes is resolved by some origins and taken as it is by others, so that the route that it
-// seems to belong to may not be the one that answers (web cache deception rests on that). Dot segments count with their
-// dots, slashes and backslashes escaped, and with parameters: "..;" and "..%2f" are ".." to somebody.
+// isCleanPath reports whether a raw path means the same to every server. Some origins resolve a path with empty or dot
+// segments, backslashes, control bytes or broken escapes, and others take it literally. So another route than the
+// matching one may answer (web cache deception rests on that). Escaped dots, slashes and backslashes of dot segments
+// count, and so do parameters: some servers read "..;" and "..%2f" as "..".
 func isCleanPath(p string) bool {
 	if p == "" || p[0] != '/' {
 		return false
@@ -38,8 +38,8 @@ func isCleanPath(p string) bool {
 	return !suspect || !hasDotSegment(p)
 }
 
-// hasDotSegment reports whether p, read with its escapes undone once, has "." or ".." between two of its slashes,
-// backslashes, ends, or before a semicolon.
+// hasDotSegment reports whether p, unescaped once, has a segment "." or ".." between slashes, backslashes, its ends, or
+// before a semicolon.
 func hasDotSegment(p string) bool {
 	dots, others := 0, 0
 	for i := 0; i < len(p); i++ {
@@ -57,7 +57,7 @@ func hasDotSegment(p string) bool {
 			}
 			dots, others = 0, 0
 			if c == ';' {
-				others = 1 // what follows is a parameter
+				others = 1 // a parameter follows
 			}
 		default:
 			others++
@@ -66,9 +66,10 @@ func hasDotSegment(p string) bool {
 	return others == 0 && (dots == 1 || dots == 2)
 }
 
-// CleanTarget is t with the path that an origin which resolves dots, backslashes, empty segments and escaped separators would see. An
-// escaped slash is another name than a slash (RFC 3986 §2.2), and many an origin decodes it before it looks. This is for the effects of a write,
-// which names both, and so at most makes more unusable than had to be; nothing is served or stored under it, and it is never forwarded.
+// CleanTarget is t with a clean path: the path of an origin that resolves dots, backslashes, empty segments and escaped
+// separators. An escaped slash differs from a slash (RFC 3986 §2.2), but many origins decode it first. CleanTarget is
+// for the effects of a write, which name both paths, and so at most invalidate more than necessary. Nothing is served,
+// stored or forwarded under the clean path.
 func CleanTarget(t httpcache.Target) httpcache.Target {
 	if t.Path == "*" || isCleanPath(t.Path) && !hasEscapedSeparator(t.Path) {
 		return t
@@ -99,7 +100,7 @@ func hasEscapedSeparator(p string) bool {
 	return false
 }
 
-// unescapeSeparators undoes the escapes of dots, slashes and backslashes, and makes all of these slashes forward ones.
+// unescapeSeparators unescapes dots, slashes and backslashes, and turns backslashes into slashes.
 func unescapeSeparators(p string) string {
 	var b strings.Builder
 	for i := 0; i < len(p); i++ {

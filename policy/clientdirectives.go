@@ -6,17 +6,18 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// ClientDirectives says whether a route heeds what clients ask of caches (RFC 9111 §5.2.1). They are advisory.
+// ClientDirectives says whether a route follows the caching directives of clients (RFC 9111 §5.2.1), which are
+// advisory.
 type ClientDirectives uint8
 
 const (
-	// IgnoreClient heeds only-if-cached and nothing else: no client can send load past the cache. The zero value.
+	// IgnoreClient follows only only-if-cached: no client can send load past the cache. The zero value.
 	IgnoreClient ClientDirectives = iota
-	// HonorClient heeds all of them: a reload in a browser, or curl with no-cache, sees what the origin says now.
+	// HonorClient follows all of them: a reload in a browser, or curl with no-cache, gets the origin's current answer.
 	HonorClient
 )
 
-// Heeded are the directives of a request that the route heeds.
+// Heeded are the directives of a request that the route follows, besides only-if-cached.
 func (c ClientDirectives) Heeded(h http.Header) httpcache.RequestDirectives {
 	if c != HonorClient {
 		return httpcache.RequestDirectives{}

@@ -8,11 +8,11 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// cookieRules is what a route says of request cookies.
+// cookieRules are the rules of a route for request cookies.
 type cookieRules struct {
 	keyed, ignored []string // Route.Cookies and Route.IgnoreCookies
 	ignoreAll      bool
-	whole          bool // the Cookie field is part of the storage key as it stands
+	whole          bool // the unchanged Cookie field is part of the storage key
 }
 
 // cookies are the rules of a route.
@@ -20,8 +20,8 @@ func (r *Route) cookies() cookieRules {
 	return cookieRules{keyed: r.Cookies, ignored: r.IgnoreCookies, ignoreAll: r.IgnoreAllCookies, whole: r.fields().declares("Cookie")}
 }
 
-// harmless reports whether every cookie of the request is ignored or declared. A declared cookie that is there
-// twice is not harmless: the origin may go by the one that the key does not hold.
+// harmless reports whether every cookie of the request is ignored or declared. A declared cookie that occurs twice is
+// not harmless: the origin may use the other value.
 func (c cookieRules) harmless(h http.Header) bool {
 	if c.whole || c.ignoreAll && len(c.keyed) == 0 {
 		return true
@@ -42,8 +42,8 @@ func (c cookieRules) harmless(h http.Header) bool {
 	return !cookies.Malformed
 }
 
-// harmful names the cookies that are neither ignored nor declared, and those that are declared and there twice. There is none where the
-// field is malformed.
+// harmful names the cookies that are neither ignored nor declared, and the declared ones that occur twice. In a
+// malformed field only the cookies before the malformed text count.
 func (c cookieRules) harmful(h http.Header) (names []string) {
 	var seen []string
 	cookies := httpcache.RequestCookies(h)
@@ -59,7 +59,7 @@ func (c cookieRules) harmful(h http.Header) (names []string) {
 	return names
 }
 
-// declared puts together a Cookie field of the cookies that are part of the storage key (RFC 6265 §4.2.1), in the client's
+// declared builds a Cookie field of the cookies that are part of the storage key (RFC 6265 §4.2.1), in the client's
 // order.
 func (c cookieRules) declared(client http.Header) string {
 	var b strings.Builder

@@ -1,9 +1,10 @@
-// Package policy holds the decisions of the proxy: which route a request belongs to, under which key its answer is
-// kept, whether an answer may be shared or stored, for how long it is fresh, what a write makes unusable, and the words
-// in which all of this is told. What HTTP itself says about each is in package httpcache below it, which knows no route.
+// Package policy has the decisions of the proxy: which route a request belongs to, under which key its answer is
+// stored, whether an answer may be shared or stored, for how long it is fresh, what a write invalidates, and the words
+// for all of these in logs, metrics and headers. The rules of HTTP itself are in package httpcache below it, which
+// knows no route.
 //
 // Everything here is pure: the same input gives the same output. There is no I/O, no clock, no randomness and no
-// goroutine; the time and random numbers are parameters, and decisions are returned as values for others to carry out.
+// goroutine. Time and random numbers are parameters, and decisions are values that callers carry out.
 //
 // The path of a request through the package:
 //

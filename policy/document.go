@@ -11,14 +11,15 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// maxDepth bounds the nesting of a body that is read.
+// maxDepth bounds the nesting of a body.
 const maxDepth = 128
 
-// document is a body that is JSON which every parser reads alike.
+// document is a JSON body that every parser reads alike.
 type document struct{ root gjson.Result }
 
-// parseDocument checks a body. Besides what is not JSON it refuses what parsers read differently, such as an object that
-// has a name twice: the proxy would see one value, the origin write the other, and its copy would stay.
+// parseDocument checks a body. It refuses bodies that are no JSON, and bodies that parsers read differently, such as an
+// object that has a name twice. The proxy would use one of the values and the origin write the other, whose copy would
+// stay valid.
 func parseDocument(body []byte) (*document, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("read body: it is not UTF-8")
@@ -32,13 +33,13 @@ func parseDocument(body []byte) (*document, error) {
 	return &document{root: gjson.ParseBytes(body)}, nil
 }
 
-// object is the state of one object, or array when names is nil, that is being read.
+// object is the state of an open object, or of an open array, whose names is nil.
 type object struct {
 	names map[string]bool // in lower case, since some parsers ignore case
 	value bool            // a value is next, not a name
 }
 
-// checkNames walks over the body without recursion and refuses duplicate names and deep nesting.
+// checkNames walks over the body without recursion, and refuses duplicate names and deep nesting.
 func checkNames(body []byte) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
@@ -87,11 +88,11 @@ func step(open []object, token json.Token) ([]object, error) {
 	return open, nil
 }
 
-// errEnough ends the walk over a document whose values are not wanted any more.
+// errEnough ends the walk over a document: yield has reported false.
 var errEnough = errors.New("no more values are wanted")
 
-// values gives all values that a path leads to, until yield reports false. Where a step leads nowhere there may be something
-// that the origin writes and we do not see, so that is an error and not the end of a list.
+// values yields all values that a path leads to, until yield reports false. A step that leads nowhere is an error and
+// not the end of a list: the origin may write a value there that the proxy does not see.
 func (d *document) values(path string, yield func(string) bool) error {
 	found := false
 	err := collect(d.root, strings.Split(path, "."), func(value string) bool {
@@ -130,7 +131,8 @@ func collect(at gjson.Result, steps []string, yield func(string) bool) error {
 	return nil
 }
 
-// collectAll goes on behind an element that has no value, which is the error: what the others have is named without doubt.
+// collectAll returns the first error of an element, but goes on with the other elements: their values are certain all
+// the same.
 func collectAll(array gjson.Result, steps []string, yield func(string) bool) (first error) {
 	array.ForEach(func(_, element gjson.Result) bool {
 		err := collect(element, steps, yield)

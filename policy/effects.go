@@ -10,13 +10,14 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Effects are the members that a successful write of this route makes unusable: its target URI (RFC 9111 §4.4), the
-// copy that the route's key names, and what Invalidates says. Query is the one forwarded, h the request's header, body
-// the request's body where a template needs it; nil when it could not be read.
+// Effects are the members that a successful write of this route makes unusable: those of its target URI (RFC 9111
+// §4.4), the name of the route's key, and those of Invalidates. query is the forwarded one. h is the request's header.
+// body is the request's body where a template needs it; nil when the body could not be read.
 //
-// Fallback reports that Otherwise was used, because the body or another value was not there or there was too much of it, or
-// the route itself, because the body was not there and nobody has said what then. Excess says that the request names more
-// than one request may; nothing of it is to be made unusable then, nor is it to be sent. No request stands for everything.
+// fallback reports that Otherwise was used, because the body or another value was missing or had too many values. It
+// also reports that the route itself was named, because the body was missing and Invalidates has no Otherwise. excess
+// says that the request names more than one request may. Then nothing is to be made unusable, and the write is not to
+// be sent: no request may make everything unusable.
 func (r *Route) Effects(m *Match, t httpcache.Target, query string, h http.Header, body []byte) (members []Member, fallback bool, excess *ExcessError) {
 	if r.Invalidates != nil && r.Invalidates.Nothing {
 		return nil, false, nil
@@ -40,9 +41,10 @@ func (r *Route) Effects(m *Match, t httpcache.Target, query string, h http.Heade
 	return s.list, fallback, nil
 }
 
-// of is what Invalidates of a route names, nil nothing, and where not all of it can be filled in, what Otherwise names besides: what is named
-// without doubt goes away in any case. Who may answer with Otherwise for too many values is the one who has written it, for
-// bodies; nobody else's request may stand for that.
+// of are the members that Invalidates of a route names; nil names nothing. If a value is missing, the members of the
+// field Otherwise join those that are certain. Too many values of the body are replaced by the members of that field,
+// which the configuration has for this case. A request with too many other values gets the excess: no configuration has
+// decided that such a request may name more.
 func (in *Invalidates) of(route string, v Values, body []byte) (members []Member, fallback bool, excess *ExcessError) {
 	var s memberSet
 	for ; in != nil; in = in.Otherwise {
@@ -55,7 +57,7 @@ func (in *Invalidates) of(route string, v Values, body []byte) (members []Member
 		switch {
 		case err == nil && (!missing || in.Otherwise == nil):
 			return s.list, fallback, nil
-		case in.Otherwise == nil: // the body cannot be read: it may name any copy, of which the route's are those that it has to do with
+		case in.Otherwise == nil: // the body is unreadable and may name any copy; the route's own copies are named
 			s.add(NewMember(KindRoute, route))
 		}
 		fallback = true
@@ -63,10 +65,11 @@ func (in *Invalidates) of(route string, v Values, body []byte) (members []Member
 	return s.list, fallback, nil
 }
 
-// members are what the templates name: those of the response where that is at hand, else all others. A key without one of its values is named as copies without it are; a tag, URL or
-// prefix is left out, and so is a URL or prefix with an empty host, which would stand for every host. Each is reported as
-// missing. What names the body is left out where that cannot be read or has too many values; the error says so, and the
-// members are those that could be named.
+// members are the members of the templates: of those with values of the response where v has an answer, else of all
+// others. A key without one of its values is named like the copies without that value. A tag, URL or prefix without a
+// value is left out, and so is a URL or prefix with an empty host, which would stand for every host. Both count as
+// missing. Names from the body are left out where the body is unreadable or has too many values. err then says so, and
+// the members are those that are certain.
 func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool, err error) {
 	var doc *document
 	if in.usesBody() && v.answer == nil {
@@ -76,7 +79,7 @@ func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool,
 	kinds := []struct {
 		templates []Template
 		as        form
-		partly    bool // a name without one of its values is one all the same
+		partly    bool // a name without one of its values counts too
 		named     func(name string, as hostNaming) []Member
 	}{
 		{in.Keys, nameForm, true, func(name string, _ hostNaming) []Member { return []Member{NewMember(KindKey, name)} }},
@@ -104,7 +107,7 @@ func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool,
 			for _, name := range names {
 				as := t.hostsNamed()
 				if v.row != nil {
-					as = purgedAs // the host that a row names is no client's
+					as = purgedAs // a row names the host, and no client does
 				}
 				members := kind.named(name, as)
 				missing = missing || len(members) == 0
@@ -126,9 +129,9 @@ func (in *Invalidates) templates() []Template {
 	return slices.Concat(in.Keys, in.Tags, in.URLs, in.Prefixes)
 }
 
-// uriEffects are the members that invalidating one URI of this host names, with its exact query and also with the query
-// as the route that reads it forwards it, since that is how the copies are named. A path that is unclean, or has escaped separators, also stands for the
-// one that an origin would make of it. It needs no matched route.
+// uriEffects are the members that an invalidation of one URI names: with its exact query, and with the query as each
+// reading route forwards it, since copies are named by that. A path that is unclean, or has escaped separators, also
+// stands for the path that an origin would make of it. m needs no route.
 func (m *Match) uriEffects(t httpcache.Target, as hostNaming) []Member {
 	var s memberSet
 	s.add(as.url(t)...)
@@ -141,8 +144,9 @@ func (m *Match) uriEffects(t httpcache.Target, as hostNaming) []Member {
 	return s.list
 }
 
-// URLMembers are what an invalidation of one URL names: with its query as it stands, and as each route that may read the URL
-// forwards it. With an empty host it meets every host, but only the query rules of routes for any host are known.
+// URLMembers are the members that an invalidation of one URL names: with its exact query, and with the query as each
+// route that may read the URL forwards it. An empty host stands for every host, but then only the query rules of routes
+// for any host apply.
 func (t *Table) URLMembers(u httpcache.Target) []Member {
 	return t.urlMembers(u, purgedAs)
 }
@@ -161,7 +165,7 @@ func (t *Table) urlMembers(u httpcache.Target, as hostNaming) []Member {
 	return s.list
 }
 
-// urlEffects names what a rendered URL makes unusable: with a query exactly that, without one the path with every query.
+// urlEffects are the members of a rendered URL: with a query exactly that URL, without one the path with every query.
 func (m *Match) urlEffects(url string, as hostNaming) []Member {
 	host, pathQuery, ok := cutURL(url)
 	if !ok {
@@ -175,7 +179,7 @@ func (m *Match) urlEffects(url string, as hostNaming) []Member {
 	return m.uriEffects(t, as)
 }
 
-// prefixEffects names what a rendered prefix makes unusable.
+// prefixEffects are the members of a rendered prefix.
 func prefixEffects(url string, as hostNaming) []Member {
 	host, path, ok := cutURL(url)
 	if !ok {
@@ -184,8 +188,8 @@ func prefixEffects(url string, as hostNaming) []Member {
 	return as.prefix(host, path)
 }
 
-// hostsNamed is how a template of a URL or prefix names its host. One that the configuration spells out is an order; one that comes
-// from a request is that of the client, who may order nothing at the hosts of others.
+// hostsNamed is how a template of a URL or prefix names its host. A host that the configuration spells out is an order
+// of the operator. A host from a request is the client's word, which is no order about the hosts of others.
 func (t Template) hostsNamed() hostNaming {
 	if host, _, _ := cutURL(t.text); strings.Contains(host, "{") {
 		return askedAs
@@ -193,8 +197,8 @@ func (t Template) hostsNamed() hostNaming {
 	return purgedAs
 }
 
-// cutURL takes apart a URL of a template: a path, for every host, or http://host/path. It is not ok without a host where one
-// was to be: none would stand for every host as well.
+// cutURL splits a URL of a template: a path, for every host, or http://host/path. ok is false where the host of an
+// absolute URL is empty, since an empty host would stand for every host.
 func cutURL(url string) (host, pathQuery string, ok bool) {
 	_, after, absolute := strings.Cut(url, "://")
 	if !absolute || strings.HasPrefix(url, "/") {
@@ -207,8 +211,8 @@ func cutURL(url string) (host, pathQuery string, ok bool) {
 	return host, pathQuery, memberHost(host) != ""
 }
 
-// ResponseEffects are the members that the answer of this route to a successful write makes unusable besides: the URIs in Location and
-// Content-Location, where they are of the same origin as the target (RFC 9111 §4.4), and the groups of that origin in
+// ResponseEffects are the further members that the answer to a successful write makes unusable: the URIs in Location
+// and Content-Location that have the same origin as the target (RFC 9111 §4.4), and the groups of that origin in
 // Cache-Group-Invalidation (RFC 9875 §3). For before see groupEffects.
 func (r *Route) ResponseEffects(m *Match, t httpcache.Target, response http.Header) (members, before []Member) {
 	var s memberSet
@@ -224,9 +228,10 @@ func (r *Route) ResponseEffects(m *Match, t httpcache.Target, response http.Head
 	return s.list, before
 }
 
-// speaksFor reports whether the API of this route can mean the copies of a URI that its answer names. Where the URI is read from an API
-// that is sent a Host of its own, and this one is sent another, they are two origins behind one host, of which either sees its own
-// alone (RFC 9111 §4.4 has a cache invalidate nothing of another origin). A write to the URI itself always concerns its copies.
+// speaksFor reports whether the API of this route may invalidate the copies of a URI that its answer names. If the
+// upstream of the reading route is sent a Host of its own, and this route's upstream another one, they are two origins
+// behind one host. Each sees only its own resources (RFC 9111 §4.4 has a cache invalidate nothing of another origin). A
+// write to the URI itself always concerns its copies.
 func (r *Route) speaksFor(m *Match, u httpcache.Target) bool {
 	if m == nil || m.table == nil {
 		return true
@@ -235,17 +240,17 @@ func (r *Route) speaksFor(m *Match, u httpcache.Target) bool {
 	return len(read) == 0 || slices.ContainsFunc(read, func(by *Route) bool { return by.Host.Literal == "" || by.Host.Literal == r.Host.Literal })
 }
 
-// ReadsBody reports whether the names depend on the request's body. A nil Invalidates does not.
+// ReadsBody reports whether the names depend on the request's body. False for a nil Invalidates.
 func (in *Invalidates) ReadsBody() bool { return in != nil && in.usesBody() }
 
-// ReadsResponse reports whether some of the names are in the JSON that answers a write. A nil Invalidates has none there.
+// ReadsResponse reports whether some of the names come from the JSON that answers a write. False for a nil Invalidates.
 func (in *Invalidates) ReadsResponse() bool {
 	return in != nil && slices.ContainsFunc(in.templates(), Template.UsesResponse)
 }
 
-// AnswerEffects are the members that a write makes unusable by what the JSON of its answer says, besides those of Effects; answer is nil where
-// there is none, or none that can be read. Fallback reports that not all of them can be told: then they are what Otherwise names,
-// and the route itself where nobody has said what then.
+// AnswerEffects are the members that a write makes unusable by the JSON of its answer, besides those of Effects. answer
+// is nil where the answer has no readable JSON. fallback reports that some of the members are unknown. The members of
+// Otherwise are then named, and the route itself where Otherwise is missing or incomplete.
 func (in *Invalidates) AnswerEffects(route string, m *Match, t httpcache.Target, query string, h http.Header, answer []byte) (members []Member, fallback bool) {
 	if !in.ReadsResponse() {
 		return nil, false

@@ -7,38 +7,40 @@ import (
 	"strings"
 )
 
-// What one request may name through templates. It is for anybody to send: beyond this it is refused, since all of it could not
-// be made unusable, and what stands for more than all of it would be more than its sender may decide on.
+// Bounds of what one request may name through templates. Anybody may send such a request. A request beyond the bounds
+// is refused: all that it names could not be made unusable, and a wider name would let its sender invalidate more than
+// it names.
 const (
-	// maxNames is how many names one template may give, and a copy may have besides the tags of its response.
+	// maxNames bounds the names of one template, and the members of a copy besides the tags of its response.
 	maxNames = 256
-	// maxNameBytes is how long they may be together. A request line and header are shorter; a body may be longer.
+	// maxNameBytes bounds the length of the names together. A request line and header are shorter; a body may be
+	// longer.
 	maxNameBytes = 1 << 20
-	// MaxEffects is how many members one write may make unusable, by what the request says.
+	// MaxEffects bounds the members that one write may make unusable by the values of its request.
 	MaxEffects = 4096
 )
 
-// ExcessError says that a request names more than one request may.
+// ExcessError says that a request names more than one request may name.
 type ExcessError struct {
-	what   string // in words for the one who sent it
+	what   string // in words for the sender
 	limit  int
-	ofBody bool // of values that the body has, among others perhaps
+	ofBody bool // the body's values are among those that are too many
 }
 
-// Error says what there is too much of, and how much there may be.
+// Error names the excessive values, and their limit.
 func (e *ExcessError) Error() string { return fmt.Sprintf("more than %d %s", e.limit, e.what) }
 
-// valueSet collects values, each once, in their order, as long as there are not too many.
+// valueSet collects values in order, without duplicates, up to maxNames.
 type valueSet struct {
 	list []string
 	seen map[string]bool // nil while there are few
 	over bool
 }
 
-// few is up to how many values are compared one by one.
+// few is how many values are compared one by one; more are looked up in a map.
 const few = 8
 
-// add takes a value in. It reports false when no more are wanted.
+// add adds a value. It reports false when the set is full.
 func (s *valueSet) add(value string) bool {
 	if s.seen == nil && slices.Contains(s.list, value) || s.seen[value] {
 		return true
@@ -58,7 +60,7 @@ func (s *valueSet) add(value string) bool {
 	return true
 }
 
-// addAll takes values in, until there are too many.
+// addAll adds values until the set is full.
 func (s *valueSet) addAll(values iter.Seq[string]) {
 	for value := range values {
 		if !s.add(value) {
@@ -67,8 +69,8 @@ func (s *valueSet) addAll(values iter.Seq[string]) {
 	}
 }
 
-// combinations is how many names lists of values give together, each with one value of every list, and how long those are,
-// without making any. It fails where that is too much; what is of the placeholders that have several values.
+// combinations counts the names that lists of values give, each name with one value of every list. It fails where the
+// names are too many or together too long, before any is made. what are the placeholders that have several values.
 func combinations(lists [][]string, what []string) (count int, excess *ExcessError) {
 	count = 1
 	for _, values := range lists {

@@ -16,12 +16,12 @@ import (
 // maxGraphQLTokens bounds the work on one GraphQL document.
 const maxGraphQLTokens = 10_000
 
-// graphQLMembers are the members of a GraphQL request (GraphQL over HTTP, §5.3.2). Others may select another document than
-// the one that is read here.
+// graphQLMembers are the members of a GraphQL request (GraphQL over HTTP, §5.3.2). Another member may select another
+// document than the one in query.
 var graphQLMembers = map[string]bool{"query": true, "operationName": true, "variables": true, "extensions": true}
 
 // asksGraphQL reports whether content is a GraphQL request in JSON whose document has queries and no other operation,
-// whichever of them is meant.
+// whichever of them the request selects.
 func asksGraphQL(h http.Header, content []byte) bool {
 	mediaType, parameters, err := mime.ParseMediaType(httpcache.Combined(h["Content-Type"]))
 	charset := parameters["charset"]
@@ -43,7 +43,7 @@ func asksGraphQL(h http.Header, content []byte) bool {
 	return known && onlyQueries(text)
 }
 
-// onlyQueries reports whether a GraphQL document has queries and no other operation, whichever of them is meant.
+// onlyQueries reports whether a GraphQL document has queries and no other operation, so that any selection is a query.
 func onlyQueries(text string) bool {
 	parsed, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: text}, maxGraphQLTokens)
 	if err != nil || len(parsed.Operations) == 0 {
@@ -57,10 +57,10 @@ func onlyQueries(text string) bool {
 	return true
 }
 
-// operates reports whether a request with a safe method may change something all the same where the API speaks GraphQL: by a
-// document in its URL that is more than queries, or cannot be read, and by a content beside it. GraphQL over HTTP §6.2.1 has
-// servers refuse a mutation by GET; not all of them do. A request that names a document without having it is what its method
-// says.
+// operates reports whether a request with a safe method may be a write where the API speaks GraphQL: because its URL
+// has a document that is malformed or has other operations than queries, or because the request has content. GraphQL
+// over HTTP §6.2.1 has servers refuse a mutation by GET, but some do not. A request that names a document without
+// containing it counts by its method.
 func operates(a Asked) bool {
 	if a.Method != query && a.hasContent() {
 		return true
@@ -78,7 +78,7 @@ func operates(a Asked) bool {
 	return false
 }
 
-// namesOperation reports whether a query has a parameter of a GraphQL request.
+// namesOperation reports whether a query has a parameter that is a member of a GraphQL request.
 func namesOperation(query string) bool {
 	for piece := range pieces(query) {
 		for name := range graphQLMembers {
@@ -90,7 +90,8 @@ func namesOperation(query string) bool {
 	return false
 }
 
-// pieces are the parameters of a query as any server may cut it: some take a semicolon for an ampersand (HTML 4.01 §B.2.2).
+// pieces are the parameters of a query at every cut that some server makes: some servers take a semicolon for an
+// ampersand (HTML 4.01 §B.2.2).
 func pieces(query string) iter.Seq[string] {
 	return strings.FieldsFuncSeq(query, func(c rune) bool { return c == '&' || c == ';' })
 }

@@ -7,8 +7,8 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// groupMembers are the cache groups of an origin that a field names, Cache-Groups on a copy or Cache-Group-Invalidation on the answer
-// to a write (RFC 9875 §2, §3).
+// groupMembers are the members for the cache groups of an origin in the lines of a field: Cache-Groups on a copy, or
+// Cache-Group-Invalidation on the answer to a write (RFC 9875 §2, §3).
 func groupMembers(origin string, lines []string) (members []Member) {
 	for _, group := range httpcache.Groups(lines) {
 		members = append(members, NewMember(KindGroup, origin+" "+group))
@@ -16,18 +16,19 @@ func groupMembers(origin string, lines []string) (members []Member) {
 	return members
 }
 
-// upstreamHost stands in members for the host of copies from an API that is sent a Host of its own: that is the origin which the API
-// takes itself for, with its port, and so the one whose groups it can name. It is part of the route's fingerprint, so that no copy
-// outlives it.
+// upstreamHost stands in members for the host of copies from an API that is sent a Host of its own. The API takes
+// itself for that origin, port included, and so can only name groups of that origin. literal is part of the route's
+// fingerprint, so that no copy outlives a change of it.
 func upstreamHost(literal string) string { return sharedHost + strings.ToLower(literal) }
 
-// groupEffects are the groups that the answer to a write to t says have changed, of an API that is sent literal as its Host, or the client's where that is empty: those of the origin that the client has
-// named (RFC 9875 §2: scheme, host and port), and of the one that the API takes itself for, where it is sent a Host of its own. With more
-// groups than a copy can have, all copies of the host are named instead: they are a few names to remember, where a header has room
-// for a hundred thousand, and what one API says must not cost others the place for their own.
+// groupEffects are the members for the groups that have changed by the answer to a write to t. literal is the Host that
+// the API is sent, or empty where the API is sent the client's. The groups are those of the origin that the client has
+// named (RFC 9875 §2: scheme, host and port), and of the origin that the API takes itself for, where literal is not
+// empty. If the answer names more groups than a copy can have, groupEffects names all copies of the host instead. A
+// header has room for a hundred thousand groups, and one API must not fill the ledger at the cost of others' names.
 //
-// Before has the names by which versions know these copies that have one name for the groups of all such APIs; see Order.Older of
-// package invalidation.
+// before has the names by which older versions know these copies. Those versions have one name for the groups of all
+// such APIs; see Order.Older of package invalidation.
 func groupEffects(literal string, t httpcache.Target, response http.Header) (members, before []Member) {
 	lines := response["Cache-Group-Invalidation"]
 	if len(httpcache.Groups(lines)) > maxNames {

@@ -8,11 +8,13 @@ import (
 	"strings"
 )
 
-// Holdings say which URLs a configuration's copies can be of, whatever their host, query and header: those whose path a pattern of a
-// route has that caches, and no more specific one of a route that never does. They go by the patterns alone. So they hold for every
-// copy that a route with these patterns ever had, whatever its key, its lifetime, its mode and the conditions on its requests are.
+// Holdings say of which URLs a configuration can have copies, whatever their host, query and header. A URL is among
+// them where a pattern of a caching route matches its path, and no more specific pattern of a route that never caches
+// does. Holdings go by the patterns alone. So they hold for every copy that a route with these patterns ever had,
+// whatever its key, its lifetime, its mode and the conditions on its requests are.
 //
-// Text is how instances tell each other: a line for each pattern, with the name of its route before a tab where that caches. Nil Holdings hold everything: it is what stands for a text that is not understood. They are
+// Text is the form in which instances exchange Holdings: a line for each pattern, with the name of its route before a
+// tab where the route caches. Nil Holdings hold every URL; nil stands for a text that cannot be parsed. Holdings are
 // immutable, and safe for concurrent use.
 type Holdings struct {
 	text  string
@@ -20,16 +22,16 @@ type Holdings struct {
 	table *Table
 }
 
-// holding is one line: a pattern of a route that caches, or one that keeps requests from such routes.
+// holding is one line: a pattern of a route that caches, or a pattern that keeps requests from such routes.
 type holding struct {
 	Pattern
-	route string // that caches; empty: one that does not
+	route string // the name of a route that caches; empty: the route does not
 }
 
-// asks are the methods whose answers copies are of (ContentReads.MayRead; HEAD comes with GET).
+// asks are the methods of requests whose answers become copies (ContentReads.MayRead; GET includes HEAD).
 var asks = []string{http.MethodGet, http.MethodPost, query}
 
-// HoldingsOf are those of a configuration's routes.
+// HoldingsOf are the Holdings of a configuration's routes.
 func HoldingsOf(routes []*Route) *Holdings {
 	var lines []string
 	for _, r := range routes {
@@ -37,7 +39,7 @@ func HoldingsOf(routes []*Route) *Holdings {
 			switch {
 			case r.Caches:
 				lines = append(lines, r.Name+"\t"+p.text)
-			case !r.conditional(p): // else a request that it does not want goes on to the others
+			case !r.conditional(p): // a conditional pattern may leave a request to the other routes
 				lines = append(lines, "\t"+p.text)
 			}
 		}
@@ -45,12 +47,12 @@ func HoldingsOf(routes []*Route) *Holdings {
 	slices.Sort(lines)
 	h, err := ParseHoldings(strings.Join(slices.Compact(lines), "\n"))
 	if err != nil {
-		return nil // patterns that were parsed before can be parsed
+		return nil // cannot happen: the patterns were parsed before
 	}
 	return h
 }
 
-// ParseHoldings reads what Text has written.
+// ParseHoldings reads the form of Text.
 func ParseHoldings(text string) (*Holdings, error) {
 	h := &Holdings{text: text, table: &Table{hosts: map[string]*methodTree{}}}
 	for line := range strings.Lines(text) {
@@ -64,7 +66,7 @@ func ParseHoldings(text string) (*Holdings, error) {
 		}
 		h.lines = append(h.lines, holding{p, route})
 	}
-	// Of equal patterns the one that is added later comes first: where one of them caches, a copy is possible.
+	// Of equal patterns the later one comes first: where any of them caches, a copy is possible.
 	for _, caches := range []bool{false, true} {
 		for i := range h.lines {
 			if l := &h.lines[i]; (l.route != "") == caches {
@@ -75,10 +77,11 @@ func ParseHoldings(text string) (*Holdings, error) {
 	return h, nil
 }
 
-// Text is what ParseHoldings reads: equal for equal Holdings. Empty: there are no copies.
+// Text is the form that ParseHoldings reads. Equal Holdings have equal texts. Empty: there are no copies.
 func (h *Holdings) Text() string { return h.text }
 
-// MayHold reports whether a copy can bear one of the members. It judges by the path of a URL; every other name may be any copy's.
+// MayHold reports whether a copy can bear one of the members. It judges URLs by their path; any copy may bear a member
+// of another kind.
 func (h *Holdings) MayHold(members []Member) bool {
 	return h == nil || slices.ContainsFunc(members, func(m Member) bool {
 		host, path, ok := strings.Cut(m.Value(), "/")
@@ -90,8 +93,8 @@ func (h *Holdings) MayHold(members []Member) bool {
 	})
 }
 
-// holds asks each host's patterns, since a name can be for a host and find copies of others: an API that is sent a Host of its own has
-// the same copies for all. A path that no pattern can have has no copy.
+// holds tries the patterns of every host. A name may be for one host and find copies of others: an API that is sent a
+// Host of its own has the same copies for all hosts. A path that no pattern can match has no copy.
 func (h *Holdings) holds(path string) bool {
 	if !isCleanPath(path) {
 		return false
@@ -114,15 +117,16 @@ func (h *Holdings) holds(path string) bool {
 	return false
 }
 
-// Within reports whether all copies that a route has in these Holdings can be of the route of that name in others, as far as can be told
-// by comparing patterns as they are written.
+// Within reports whether all copies of a route can also be copies of the route of that name in others: one of others
+// must allow each pattern of the route (see allows). Within only compares the texts of patterns.
 func (h *Holdings) Within(r *Route, others []*Holdings) bool {
 	return !slices.ContainsFunc(r.Patterns, func(p Pattern) bool {
 		return !slices.ContainsFunc(others, func(o *Holdings) bool { return o != nil && h.allows(r.Name, p, o) })
 	})
 }
 
-// allows reports whether o has a route's pattern too, and nothing that takes requests from it which is not also in h.
+// allows reports whether o has a route's pattern too, and no pattern that takes requests from the route and is missing
+// in h.
 func (h *Holdings) allows(route string, p Pattern, o *Holdings) bool {
 	has := func(in *Holdings, route, text string) bool {
 		return slices.ContainsFunc(in.lines, func(l holding) bool { return l.route == route && l.text == text })

@@ -7,10 +7,10 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// AppendKey appends the storage key of a request to dst and returns it, allocating only to grow dst. Every field is
-// preceded by its length, so that the key is injective: requests with different targets, hosts, declared header fields
-// or declared cookies never have the same one, whatever bytes they are made of. Host is the one that is forwarded and
-// query the one that Query.Apply gave; t may still have the query as it came.
+// AppendKey appends the storage key of a request to dst, and allocates only to grow dst. Every field has its length
+// before it, so that the key is injective: requests with different targets, hosts, declared header fields or declared
+// cookies never have the same key, whatever bytes they have. host is the forwarded Host. query is the result of
+// Query.Apply; t may still have the client's query.
 func (r *Route) AppendKey(dst []byte, t httpcache.Target, host, query string, h http.Header) []byte {
 	if r.Host.Literal != "" {
 		host = ""
@@ -33,12 +33,12 @@ func (r *Route) AppendKey(dst []byte, t httpcache.Target, host, query string, h 
 		dst = appendFields(dst, names, h)
 	}
 	if fields.keysOrigin(h) {
-		dst = append(dst, 'w') // from a web page; its Origin selects the variant
+		dst = append(dst, 'w') // a web page sent the request; its Origin selects the variant
 	}
 	return dst
 }
 
-// appendCookies appends all cookies of a name. Their number is not known before, so each is announced by a flag.
+// appendCookies appends all cookies of a name. Their number is not known beforehand, so a flag precedes each.
 func appendCookies(dst []byte, h http.Header, name string) []byte {
 	dst = httpcache.AppendField(dst, name)
 	for value := range httpcache.CookieValues(h, name) {
@@ -48,7 +48,7 @@ func appendCookies(dst []byte, h http.Header, name string) []byte {
 	return httpcache.AppendFlag(dst, false)
 }
 
-// appendFields appends fields of a header with all of their lines.
+// appendFields appends fields of a header with all their lines.
 func appendFields(dst []byte, names []string, h http.Header) []byte {
 	for _, name := range names {
 		dst = httpcache.AppendField(dst, name)

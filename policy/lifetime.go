@@ -7,8 +7,8 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// ttlOf is the lifetime that a route gives to a status for which the origin gives none; zero: none. Errors of the server get none
-// ever.
+// ttlOf is the lifetime that a route gives to a status for which the origin gives none; zero: none. Errors of the
+// server never get one.
 func ttlOf(status int, ttl, negative time.Duration) time.Duration {
 	switch status {
 	case 200, 203, 204, 300, 301, 308:
@@ -19,7 +19,7 @@ func ttlOf(status int, ttl, negative time.Duration) time.Duration {
 	return 0
 }
 
-// lifetime works out for how long the response is fresh and may be kept, or why it is not worth storing.
+// lifetime computes how long the response is fresh and may be kept, or the reason why it is not worth storing.
 func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, Reason) {
 	arrival := httpcache.Arrival(f.Header, f.Requested, f.Received)
 	l := arrival.ApparentAge()
@@ -30,12 +30,13 @@ func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, R
 	case explicit:
 		l.Fresh = fresh
 	case ttl > 0:
-		// The route's lifetime counts from the fetch, less the time spent in caches upstream: an origin whose clock is
-		// behind (apparent_age) shall not make its answers stale before they arrive.
+		// The route's lifetime counts from the fetch, less the time in caches upstream. With apparent_age, an origin
+		// whose clock is slow would make its answers stale before they arrive.
 		l.InitialAge = arrival.InitialAge
 		l.Fresh = jittered(ttl, r.Jitter*f.Jitter)
 	case httpcache.HeuristicStatus(f.Status) || d.Public:
-		// A guess is for who has no word of the owner: a route with a ttl of seconds keeps no 404 for a day by its Last-Modified.
+		// The heuristic is for routes without a ttl: a route with a ttl of seconds must not keep a 404 for a day by its
+		// Last-Modified.
 		if r.TTL == 0 {
 			l.Fresh = httpcache.HeuristicFreshness(f.Header, l.Date)
 		}
@@ -47,19 +48,20 @@ func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, R
 	}
 	// s-maxage means proxy-revalidate as well (§5.2.2.10).
 	l.MustRevalidate = d.MustRevalidate || d.ProxyRevalidate || d.HasSMaxAge && !r.Override.Has(OverrideMustRevalidate)
-	// The windows of a route are for what its ttl, or the origin's word, makes one answer for all. Where all fields are forwarded, an
-	// answer without either may be that of the one who asked: it is given to nobody else for the reason that the origin fails.
+	// The stale windows of a route are for answers that the route's ttl, or the origin, declares to be for all clients.
+	// If all fields are forwarded, an answer without either may be personal, and must not go to others only because the
+	// origin fails.
 	forAll := explicit || r.TTL > 0 || r.ForwardHeaders != ForwardAll
 	if f.Status < 400 && forAll {
 		setWindows(&l, d, r.StaleWhileRevalidate, r.StaleIfError)
 	} else {
-		setWindows(&l, d, 0, 0) // those of a route are for what its ttl is for: a stale error or "not found" helps nobody
+		setWindows(&l, d, 0, 0) // no windows of the route: a stale error or "not found" helps nobody
 	}
 	validator := f.Status == http.StatusOK && httpcache.HasValidator(f.Header)
 	l.Keep = l.WorthKeeping(validator)
 	// A copy that can be neither served, now or when the origin fails, nor confirmed, would only take up memory.
 	if !validator && l.State(f.Received) <= httpcache.NeedsValidation {
-		if l.Fresh > arrival.InitialAge { // it would be fresh but for its Date
+		if l.Fresh > arrival.InitialAge { // only its Date makes the response stale
 			return httpcache.Lifetime{}, clockBehind
 		}
 		return httpcache.Lifetime{}, noFreshness
@@ -67,7 +69,7 @@ func (r *Route) lifetime(f Fetch, d httpcache.Directives) (httpcache.Lifetime, R
 	return l, NoReason
 }
 
-// explicitFreshness is the lifetime that the origin states, as far as the route heeds it.
+// explicitFreshness is the lifetime that the origin states, without statements that the route overrides.
 func (o Override) explicitFreshness(h http.Header, date time.Time, d httpcache.Directives) (time.Duration, bool) {
 	fresh, explicit := d.ExplicitFreshness(h, date)
 	if explicit && !d.HasSMaxAge && !d.HasMaxAge && o.Has(OverrideExpires) {
@@ -76,7 +78,7 @@ func (o Override) explicitFreshness(h http.Header, date time.Time, d httpcache.D
 	return fresh, explicit
 }
 
-// setWindows sets for how long the copy may be served stale: what the route says, unless the origin says something else.
+// setWindows sets how long the copy may be served stale: the route's values, unless the origin states others.
 func setWindows(l *httpcache.Lifetime, d httpcache.Directives, whileRevalidate, ifError time.Duration) {
 	if l.MustRevalidate || l.NoCache {
 		return
@@ -90,7 +92,7 @@ func setWindows(l *httpcache.Lifetime, d httpcache.Directives, whileRevalidate, 
 	}
 }
 
-// jittered takes a share off a lifetime, so that what was stored together does not expire together.
+// jittered reduces a lifetime by a share, so that copies that were stored together do not expire together.
 func jittered(d time.Duration, share float64) time.Duration {
-	return d - time.Duration(float64(d)*min(max(share, 0), 1)).Truncate(time.Millisecond) // of which a store keeps the number
+	return d - time.Duration(float64(d)*min(max(share, 0), 1)).Truncate(time.Millisecond) // stores keep whole ms
 }

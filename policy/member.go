@@ -3,8 +3,8 @@ package policy
 import "cmp"
 
 // Member is one name under which a copy can be made unusable: a kind and a value, such as the key v2:product:17 or the
-// tag product-list. A copy has several members; an invalidation names some; they meet in the ledger. The first byte is
-// the kind, the rest the value.
+// tag product-list. A copy has several members, an invalidation names some, and the ledger matches them. The first byte
+// is the kind, the rest the value.
 type Member string
 
 // MemberKind is the first byte of a Member.
@@ -43,9 +43,9 @@ func (m Member) Value() string {
 	return string(m[1:])
 }
 
-// MaxMembers is how many members a copy may have: the tags that the response lists, which are the API's, and all others, of which a
-// stranger decides by the path and the parameters that he makes up. A copy with more of either is not stored: dropping one silently
-// would make a purge miss it.
+// MaxMembers bounds the members of a copy: the tags that the response lists, which the API decides, and all others,
+// which a client decides by the path and the parameters that it makes up. A copy with more of either is not stored: if
+// a member were dropped silently, a purge of that member would miss the copy.
 const MaxMembers = maxNames + maxTags
 
 // maxTags is how many tags a response may list.
@@ -58,7 +58,7 @@ var kindWords = map[MemberKind]string{
 	KindAll: "all", KindRoute: "route", KindKey: "key", KindTag: "tag", KindGroup: "group", KindURL: "url", KindPath: "path", KindPrefix: "prefix",
 }
 
-// String is the member in words: its kind and value, such as key:v2:product:17.
+// String is the kind and the value of the member in words, such as key:v2:product:17.
 func (m Member) String() string {
 	if m == All {
 		return KindAll.String()

@@ -9,24 +9,24 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Copies of routes whose upstream is sent a Host of its own are not of the host that a client has named. Their members bear one of
-// these in its place, which no Host of a request can be.
+// Copies of routes whose upstream is sent a Host of its own do not belong to the host that a client names. Their
+// members have one of these names in place of the host, which the Host of a request can never be.
 const (
-	// sharedHost stands for all hosts where any may ask for the copy.
+	// sharedHost stands for all hosts, for a copy that any host may ask for.
 	sharedHost = "*"
-	// purgedHost stands for all hosts in what is purged by order: the host of such a copy may be named by a client, by the API, or
-	// by whoever wrote the order.
+	// purgedHost stands for all hosts in purges by order: the host of such a copy may be named by a client, by the API,
+	// or by the author of the order.
 	purgedHost = "**"
 )
 
-// memberSet collects members, each once, in their order.
+// memberSet collects members in order, without duplicates.
 type memberSet struct {
 	list []Member
-	seen map[Member]bool // of a list that is longer than fewMembers; nil: it is not, and is looked through
-	tags int             // of them, that the response lists
+	seen map[Member]bool // index of a list longer than fewMembers; nil: has searches the list
+	tags int             // how many of the list are tags of the response
 }
 
-// excessive reports whether a copy has too many of these, so that no more need to be known.
+// excessive reports whether the copy has too many members to be stored, so that further ones need not be collected.
 func (s *memberSet) excessive() bool { return s.tags > maxTags || len(s.list)-s.tags > maxNames }
 
 func (s *memberSet) add(members ...Member) {
@@ -55,7 +55,8 @@ func (s *memberSet) has(m Member) bool {
 	return s.seen[m]
 }
 
-// fewMembers is how many members are compared with each other sooner than they are hashed: those that most copies have.
+// fewMembers is up to how many members has compares one by one: a search is faster than a map, and most copies have no
+// more.
 const fewMembers = 16
 
 func (s *memberSet) addNames(kind MemberKind, names []string) {
@@ -65,10 +66,11 @@ func (s *memberSet) addNames(kind MemberKind, names []string) {
 }
 
 // Members are the names under which the copy of an answer can be made unusable: everything, the route, the key, the
-// tags of the route and of the answer, the answer's cache groups, the URL, the path, and every prefix of the path. Query is the one forwarded, h
-// the request's header. Where a slash or a backslash is escaped in the path, the copy is also called by the path with plain ones: an origin
-// that decodes it first has answered what stands there, and who writes or purges that does not know how others have spelt it.
-// More than MaxMembers may come back, some of them empty; such a copy must not be stored.
+// tags of the route and of the answer, the answer's cache groups, the URL, the path, and every prefix of the path.
+// query is the forwarded one, h the request's header. If a slash or a backslash is escaped in the path, the copy also
+// has the names of the path with plain slashes. An origin that decodes the path first has answered for that path, and a
+// client that writes or purges it does not know how others have spelt it. The result may have more than MaxMembers,
+// some of them empty; such a copy must not be stored.
 func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Header, response http.Header) []Member {
 	t = t.WithQuery(query)
 	v := Values{Match: m, Header: h, Target: t, Query: query}
@@ -117,23 +119,25 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 		}
 	}
 	if err != nil || s.excessive() {
-		// What it would be called by is not known in full, or too much: it is called by too much to be stored.
+		// Some members are unknown, or there are too many: empty members make the list too long for the copy to be
+		// stored.
 		s.list = append(s.list, make([]Member, max(0, MaxMembers+1-len(s.list)))...)
 	}
 	return s.list
 }
 
-// hostOfSeveral names everything of a host on copies that several hosts may ask for. By the other name for that, copies are spared which
-// are of no other host (Table.Wider).
+// hostOfSeveral names everything of a host on copies that several hosts may ask for. The plain prefix member of a host
+// marks copies of that host alone; invalidations by Table.Wider spare them by that member.
 func hostOfSeveral(host string) Member { return NewMember(KindPrefix, host+"//") }
 
-// askedHosts are the hosts whose clients may ask for a copy of a route whose upstream is sent a Host of its own, and whose writes
-// therefore concern it: those of the route's patterns, so that a write at the host of one API leaves alone what another API has
-// under the same path at its own. A copy that any host may ask for bears sharedHost, which every write names as well: a write does not
-// know what another configuration has made of its URL, and a copy has to bear each name that a write to one of its URLs can have.
+// askedHosts are the hosts whose clients may ask for a copy of a route whose upstream is sent a Host of its own. Writes
+// at these hosts concern the copy. They are the hosts of the route's patterns, so that a write at the host of one API
+// leaves the copies alone that another API has under the same path at its own host. A copy that any host may ask for
+// bears sharedHost, which every write names as well. A write does not know the routes of another configuration for its
+// URL, so a copy has to bear each name that a write to one of its URLs can have.
 //
-// Members with each host are as many as the path has segments. More than a few hosts are not worth the room; sharedHost then
-// stands for them.
+// For each host a copy has as many members as the path has segments. Beyond a few hosts they are not worth the memory,
+// and sharedHost stands for all of them.
 func askedHosts(patterns []Pattern, segments int) []string {
 	const most = 64
 	var hosts []string
@@ -152,8 +156,8 @@ func askedHosts(patterns []Pattern, segments int) []string {
 	return append(hosts, purgedHost)
 }
 
-// names are those that the template of a key gives. A value that the request does not have is empty in them, on copies
-// and on what a write makes unusable alike.
+// names are the names that the template of a key gives. A value that the request lacks is empty in them, for copies and
+// for invalidations alike.
 func (t Template) names(v Values) ([]string, error) {
 	if t.Zero() {
 		return nil, nil
@@ -162,7 +166,7 @@ func (t Template) names(v Values) ([]string, error) {
 	return names, err
 }
 
-// addPath adds the URL of a canonical path, the path, and its prefixes, which are parts of one string.
+// addPath adds the URL of a canonical path, the path, and its prefixes. The members share the memory of one string.
 func (s *memberSet) addPath(host, path string, t httpcache.Target) {
 	all, length := Member(string(KindURL)+host+path+string(KindPath)+host+path+string(KindPrefix)+host+path), len(host)+len(path)+1
 	url := all[:length]
@@ -173,12 +177,13 @@ func (s *memberSet) addPath(host, path string, t httpcache.Target) {
 	s.addPrefixes(all[2*length:], len(host)+1)
 }
 
-// addPrefixes adds a prefix without trailing slash and all of its ancestors down to the root, of that length.
+// addPrefixes adds a prefix without trailing slash and all of its ancestors down to the root. root is the length of the
+// root.
 func (s *memberSet) addPrefixes(whole Member, root int) {
 	for len(whole) > root && whole[len(whole)-1] == '/' {
 		whole = whole[:len(whole)-1]
 	}
-	// Each takes as long as the path is: with more than a copy may have, the others make no difference.
+	// Each prefix costs the length of the path. Once the copy has too many members, further ones change nothing.
 	for i := root; i < len(whole) && !s.excessive(); i++ {
 		if whole[i] == '/' {
 			s.add(whole[:i])
@@ -187,12 +192,13 @@ func (s *memberSet) addPrefixes(whole Member, root int) {
 	s.add(whole[:root], whole)
 }
 
-// knownTagHeaders are the fields in which responses list tags where a route does not say, by their canonical names.
+// knownTagHeaders are the fields in which responses list tags where a route names none, by their canonical names.
 var knownTagHeaders = []string{"Surrogate-Key", "Xkey", "Cache-Tag", "Cache-Tags", "X-Cache-Tags", "X-Magento-Tags"}
 
-// responseTags are the tags that an answer carries in the fields of these names. Each is read so that the calls which purge by it name the
-// same: the keys of Surrogate-Key stand between spaces, those of xkey between spaces or commas, the tags of Cache-Tag and X-Magento-Tags
-// between commas, and those of the others between commas or spaces, where a tag with a space in it is one, too, and so is a key with a comma.
+// responseTags are the tags in these fields of an answer. Each field is read so that the purge calls for that field
+// name the same tags. The keys of Surrogate-Key stand between spaces, those of xkey between spaces or commas, and the
+// tags of Cache-Tag and X-Magento-Tags between commas. The tags of the other fields stand between commas or spaces; a
+// tag with a space also counts as a whole. A key of Surrogate-Key with commas counts as a whole and in its parts.
 func responseTags(h http.Header, names []string) (tags []string) {
 	for _, name := range names {
 		for _, line := range h[name] {
@@ -221,13 +227,14 @@ func responseTags(h http.Header, names []string) (tags []string) {
 	return slices.DeleteFunc(tags, func(tag string) bool { return tag == "" })
 }
 
-// NamesMembers reports whether the header of an answer on the route names members of its copy. Those of any other are what Members gives
-// without one.
+// NamesMembers reports whether the header of an answer on the route names members of its copy. Members of any other
+// answer do not depend on its header.
 func (m *Match) NamesMembers(answer http.Header) bool {
 	return len(answer["Cache-Groups"]) > 0 || slices.ContainsFunc(m.Route.tagHeaders(), func(name string) bool { return len(answer[name]) > 0 })
 }
 
-// StripTags takes the fields that list tags off what a client gets. Cache-Tag stays, for caches on the way that purge by it.
+// StripTags removes the fields that list tags from a client's header. Cache-Tag stays, for caches on the way that purge
+// by it.
 func (r *Route) StripTags(h http.Header) {
 	for _, name := range r.tagHeaders() {
 		if name != "Cache-Tag" {
@@ -243,36 +250,37 @@ func (r *Route) tagHeaders() []string {
 	return r.TagHeaders
 }
 
-// URLMembers are what an invalidation of one URL names, so that it meets the members of its copies: the path raw, the
-// query as forwarded. With an empty host it meets the copies of every host. Equivalent escapes name the same URL.
-// Table.URLMembers also applies the query rules of the route.
+// URLMembers are the members that an invalidation of one URL names, so that it matches the members of its copies. The
+// path is raw, the query is the forwarded one. An empty host matches the copies of every host. Equivalent escapes name
+// the same URL. Table.URLMembers also applies the query rules of the routes.
 func URLMembers(host, path, query string, hasQuery bool) []Member {
 	return purgedAs.url(httpcache.Target{Host: host, Path: path, Query: query, HasQuery: hasQuery})
 }
 
-// PathMembers are what an invalidation of a path with every query names. With an empty host it meets every host.
+// PathMembers are the members that an invalidation of a path with every query names. An empty host matches every host.
 func PathMembers(host, path string) []Member {
 	return purgedAs.path(host, path)
 }
 
-// PrefixMembers are what an invalidation of a path and everything below it names. A prefix ends at a segment: /a meets
-// /a, /a/ and /a/b, not /ab. A trailing slash makes no difference; "/" and "" are everything of the host, or of every
-// host when that is empty.
+// PrefixMembers are the members that an invalidation of a path and everything below it names. A prefix ends at a
+// segment: /a matches /a, /a/ and /a/b, not /ab. A trailing slash makes no difference. "/" and "" match everything of
+// the host, or of every host where host is empty.
 func PrefixMembers(host, path string) []Member {
 	return purgedAs.prefix(host, path)
 }
 
-// hostNaming are the hosts that are named beside one, for the copies that are not of the host that a client has named.
+// hostNaming are the names to add to a host, for the copies that do not belong to the host that a client has named.
 type hostNaming []string
 
 var (
-	// askedAs names the copies for which a client of the host may ask: what a write to one of its URLs makes unusable.
+	// askedAs also names the copies that clients of any host may ask for: a write to one of their URLs makes them
+	// unusable.
 	askedAs = hostNaming{sharedHost}
-	// purgedAs names all copies that may be meant by whoever names the host in an order.
+	// purgedAs also names all copies that the author of an order may mean by the host.
 	purgedAs = hostNaming{sharedHost, purgedHost}
 )
 
-// members names a member for a host; empty: for every host.
+// members makes a member for a host and for each added name. An empty host stands for every host.
 func (n hostNaming) members(host string, name func(string) Member) []Member {
 	if host == "" {
 		return []Member{name("")}
@@ -284,7 +292,7 @@ func (n hostNaming) members(host string, name func(string) Member) []Member {
 	return members
 }
 
-// url are what an invalidation of one URL names.
+// url are the members that an invalidation of one URL names.
 func (n hostNaming) url(t httpcache.Target) []Member {
 	path := memberPath(t.Path)
 	return n.members(t.Host, func(host string) Member { return urlMember(host, path, t.Query, t.HasQuery) })
@@ -312,12 +320,13 @@ func urlMember(host, path, query string, hasQuery bool) Member {
 	return NewMember(KindURL, host+path)
 }
 
-// memberHost is a host as members name it, without the dot of the root. The port is left out: at most that makes more unusable than was asked.
+// memberHost is a host in the form of members, without the dot of the root. The form has no port, so an invalidation
+// may reach other ports too.
 func memberHost(host string) string {
 	return strings.ToLower(strings.TrimSuffix(httpcache.HostOnly(host), "."))
 }
 
-// memberPath is a path as members name it. It always begins with a slash, so that none is taken for a host.
+// memberPath is a path in the form of members. It always begins with a slash, so that no path is taken for a host.
 func memberPath(path string) string {
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path

@@ -5,7 +5,7 @@ package policy
 type Outcome uint8
 
 const (
-	// Pass is a request that went to the origin as it came. The zero value.
+	// Pass is a request that went to the origin unchanged. The zero value.
 	Pass Outcome = iota
 	// Hit is an answer from a fresh copy.
 	Hit
@@ -19,13 +19,14 @@ const (
 	Collapsed
 	// Write is an unsafe request that was forwarded and whose invalidations were applied.
 	Write
-	// Shed is a request refused because the origin has no place for it.
+	// Shed is a request that the proxy refused because the origin has no place for it.
 	Shed
 	// Failed is a request that the proxy had to answer with an error of its own.
 	Failed
-	// Queued is a request answered from the queue of writes: accepted there, or a question about what is in it.
+	// Queued is a request that the queue of writes answered: a write that it accepted, or a question about its
+	// contents.
 	Queued
-	// Board is a request answered from the records of a board: a submission, or a read.
+	// Board is a request that the records of a board answered: a submission, or a read.
 	Board
 	// WouldHit is a request of an observed route that a copy would have answered with the same bytes.
 	WouldHit

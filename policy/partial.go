@@ -6,9 +6,8 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// JudgePart decides whether a 206 may be kept, as a part of what its Content-Range says and nothing else: Store says so.
-// It is never shared with requests that wait, and judged by what holds for the whole (RFC 9111 §3.3). f is the exchange as
-// it was.
+// JudgePart decides whether a 206 may be kept as a part of the whole that its Content-Range names; Store says so.
+// Waiting requests never share a part. The rules for the whole apply (RFC 9111 §3.3). f is the exchange, unchanged.
 func (r *Route) JudgePart(f Fetch) (httpcache.PartOf, Verdict) {
 	part, v := r.judgePart(f)
 	if !v.Store {
@@ -25,7 +24,7 @@ func (r *Route) judgePart(f Fetch) (httpcache.PartOf, Verdict) {
 	if !ok || f.BodyLength >= 0 && f.BodyLength != part.Len() {
 		return httpcache.PartOf{}, Verdict{Reason: Partial}
 	}
-	// Limits of size are for what is kept here: the most for the part, the least for the whole that it is of.
+	// max_object bounds the part that is kept here. min_bytes counts for the whole of the part.
 	switch {
 	case f.MaxObject > 0 && part.Len() > f.MaxObject:
 		return part, Verdict{Reason: TooLarge}

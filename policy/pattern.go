@@ -15,7 +15,7 @@ import (
 )
 
 // Pattern is one parsed pattern of a route: [METHOD ][HOST]/[PATH] in the syntax of net/http.ServeMux. The zero value
-// is no pattern; ParsePattern makes the others. It is immutable.
+// is no pattern; use ParsePattern. It is immutable.
 type Pattern struct {
 	text     string
 	method   string // empty: any; GET also matches HEAD
@@ -29,19 +29,19 @@ type segmentKind uint8
 const (
 	segLiteral segmentKind = iota // one segment of the path, equal after unescaping
 	segSingle                     // any one segment that is not empty: {name}
-	segRest                       // everything that is left: {name...}, or without a name a trailing slash
+	segRest                       // the rest of the path: {name...}, or without a name a trailing slash
 	segDollar                     // the trailing slash of the path and nothing more: {$}
 )
 
-// segment is what stands between two slashes of a pattern.
+// segment is the part between two slashes of a pattern.
 type segment struct {
 	kind segmentKind
 	text string // the unescaped literal, or the wildcard's name
 }
 
-// ParsePattern parses a pattern in the syntax of net/http.ServeMux, with its errors. It refuses three more things that
-// would silently never match: a host with a port, since requests are matched without theirs; an unclean path
-// whatever the method, since Table.Match matches no unclean path; and the wildcards of other routers, :name and *.
+// ParsePattern parses a pattern in the syntax of net/http.ServeMux, with its errors. It refuses three more forms that
+// would silently never match: a host with a port, since requests are matched without their port; an unclean path with
+// any method, since Table.Match matches no unclean path; and the wildcards of other routers, :name and *.
 func ParsePattern(s string) (Pattern, error) {
 	if s == "" {
 		return Pattern{}, errors.New("empty pattern")
@@ -75,13 +75,13 @@ func patternError(s string, offset int, err error) error {
 	return fmt.Errorf("parse pattern %q: at offset %d: %w", s, offset, err)
 }
 
-// String is the pattern as it was written.
+// String is the pattern as written.
 func (p Pattern) String() string { return p.text }
 
-// Method is the method that the pattern asks for; empty for any. GET also matches HEAD.
+// Method is the method of the pattern; empty for any. GET also matches HEAD.
 func (p Pattern) Method() string { return p.method }
 
-// Names reports whether a pattern of the route asks for just this method. A nil route has none.
+// Names reports whether a pattern of the route has exactly this method. False for a nil route.
 func (r *Route) Names(method string) bool {
 	return r != nil && slices.ContainsFunc(r.Patterns, func(p Pattern) bool { return p.method == method })
 }
@@ -89,7 +89,7 @@ func (r *Route) Names(method string) bool {
 // Path is the pattern's path, with its wildcards.
 func (p Pattern) Path() string { return p.text[strings.IndexByte(p.text, '/'):] }
 
-// Host is the host that the pattern asks for, in lower case and without port; empty for any.
+// Host is the host of the pattern, in lower case and without port; empty for any.
 func (p Pattern) Host() string { return p.host }
 
 // Wildcards lists the names of the pattern's wildcards in their order. A trailing slash has no name.
@@ -118,7 +118,7 @@ func (p *Pattern) setHost(host string) error {
 	return nil
 }
 
-// setPath parses the path of a pattern. With an error it returns what was left from the offending segment on.
+// setPath parses the path of a pattern. With an error it returns the text from the offending segment on.
 func (p *Pattern) setPath(left string) (string, error) {
 	seen := map[string]bool{}
 	for left != "" {
@@ -178,7 +178,7 @@ func parseSegment(text string, atEnd bool) (segment, error) {
 	return segment{kind: segSingle, text: name}, nil
 }
 
-// parseLiteral unescapes a literal segment as ServeMux does: one that is badly escaped stands for itself.
+// parseLiteral unescapes a literal segment as ServeMux does: a badly escaped segment stands for itself.
 func parseLiteral(text string) (segment, error) {
 	if hasDotSegment(text) {
 		return segment{}, errors.New("pattern with unclean path can never match")

@@ -6,35 +6,35 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Action is the way a request takes through the proxy.
+// Action is the way of a request through the proxy.
 type Action uint8
 
 const (
-	// PassAction forwards the request as it came. The zero value.
+	// PassAction forwards the request unchanged. The zero value.
 	PassAction Action = iota
-	// ReadAction looks for a copy and fills one.
+	// ReadAction looks for a copy, and fills one where none is usable.
 	ReadAction
-	// CredentialsAction looks for a copy that may answer a request with credentials, and else fetches an answer for it
-	// alone (RFC 9111 §3.5).
+	// CredentialsAction looks for a copy that may answer a request with credentials, and otherwise fetches an answer
+	// for this request alone (RFC 9111 §3.5).
 	CredentialsAction
-	// WriteAction forwards the request and makes unusable what it changes.
+	// WriteAction forwards the request and makes the members unusable that it changes.
 	WriteAction
 )
 
 // String is the word used in explanations.
 func (a Action) String() string { return [...]string{"pass", "read", "pass", "write"}[a] }
 
-// Asked is a request as plans see it.
+// Asked is a request, as PlanRequest sees it.
 type Asked struct {
 	*http.Request
 	Target   httpcache.Target // of the request
-	Question bool             // its content is what a read with content asks; see ContentReads
+	Question bool             // its content is the question of a read with content; see ContentReads
 }
 
-// hasContent reports whether content comes with the request, or may come.
+// hasContent reports whether the request has content, or may have.
 func (a Asked) hasContent() bool { return a.ContentLength != 0 || len(a.TransferEncoding) > 0 }
 
-// hasTrailer reports whether fields came after the content. Names that were announced and did not come are none.
+// hasTrailer reports whether fields came after the content. Announced fields that did not come do not count.
 func (a Asked) hasTrailer() bool {
 	for _, lines := range a.Trailer {
 		if len(lines) > 0 {
@@ -44,18 +44,19 @@ func (a Asked) hasTrailer() bool {
 	return false
 }
 
-// Writes reports whether a request may change what copies hold. It is the one answer to that for every path: with a route and without
-// (nil), looked up and passed, answered and explained.
+// Writes reports whether a request may change resources of which there are copies. Every path of the proxy uses this
+// one answer: with a route and without (nil), for look-ups and passed requests, for answers and explanations.
 func (r *Route) Writes(a Asked) bool {
 	override, unlisted := r.fields().heeded(a.Header, nil)
 	return r.writes(a, override, unlisted) != NoReason
 }
 
-// writes says why a request may change something; NoReason: it does not. In doubt it does (RFC 9111 §4.4): a write that is taken for
-// a read leaves copies that are wrong. override and unlisted are what heeded says.
+// writes is the reason why a request may change something; NoReason: it is safe. In doubt a request counts as a write
+// (RFC 9111 §4.4): a write that is taken for a read leaves wrong copies. override and unlisted are the results of
+// heeded.
 //
-// A question is a read by the word of the route, or because its content says so. That does not cover what the route does not
-// know: a parameter or field that nobody has declared may make the request another one.
+// A question is a read because the route or its content says so. That does not cover a parameter or field that the
+// route does not declare, which may make the request another one.
 func (r *Route) writes(a Asked, override, unlisted bool) Reason {
 	switch safe := httpcache.Safe(a.Method); {
 	case override, r != nil && r.Content.GraphQL && safe && operates(a):
@@ -74,9 +75,9 @@ func (r *Route) writes(a Asked, override, unlisted bool) Reason {
 	return NoReason
 }
 
-// PlanRequest decides the way of a request; what becomes of the query of a read, Query decides. mode is the one in
-// force. r is nil where no route matches. Writes invalidate whatever the route or its mode. selected are the request fields that
-// Vary is known to name on the route.
+// PlanRequest decides the way of a request. The query of a read is left to Query. mode is the mode in force. r is nil
+// where no route matches. Writes invalidate on any route in any mode. selected are the request fields that Vary is
+// known to name on the route.
 func PlanRequest(r *Route, mode Mode, a Asked, selected []string) (Action, Reason) {
 	override, unlisted := r.fields().heeded(a.Header, selected)
 	if reason := r.writes(a, override, unlisted); reason != NoReason {
@@ -108,7 +109,7 @@ func PlanRequest(r *Route, mode Mode, a Asked, selected []string) (Action, Reaso
 	switch {
 	case action == PassAction || r.OnUnlisted != UnlistedBypass || !unlisted:
 		return action, reason
-	case action == CredentialsAction: // which is what keeps it from a copy in most cases
+	case action == CredentialsAction: // the credentials keep it from a copy in most cases
 		return PassAction, reason
 	}
 	return PassAction, HeaderUnlisted
@@ -117,7 +118,7 @@ func PlanRequest(r *Route, mode Mode, a Asked, selected []string) (Action, Reaso
 // planQuestion decides the way of a read with content.
 func (r *Route) planQuestion(a Asked, unlisted bool) (Action, Reason) {
 	switch reason := r.special(a.Request); {
-	case a.hasTrailer(): // which no key holds, and no fill sends
+	case a.hasTrailer(): // no key has the trailer, and no fill sends it
 		return PassAction, RequestBody
 	case len(a.Header["Range"]) > 0:
 		return PassAction, RangeRequest
@@ -129,7 +130,7 @@ func (r *Route) planQuestion(a Asked, unlisted bool) (Action, Reason) {
 	return ReadAction, NoReason
 }
 
-// special names what makes a read one that a shared copy must not answer.
+// special is the reason why a shared copy must not answer a read; NoReason: a copy may.
 func (r *Route) special(req *http.Request) Reason {
 	h := req.Header
 	switch {

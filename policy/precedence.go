@@ -7,23 +7,24 @@ import (
 	"strings"
 )
 
-// relation says how the requests that one pattern matches relate to those that another matches.
+// relation says how the requests of one pattern relate to those of another.
 type relation uint8
 
 const (
 	equivalent   relation = iota // the same requests
-	moreGeneral                  // all of the other's and more
-	moreSpecific                 // fewer than the other, and all of them the other's
-	overlapping                  // some in common, and each some of its own
-	disjoint                     // none in common
+	moreGeneral                  // all requests of the other, and more
+	moreSpecific                 // a part of the other's requests
+	overlapping                  // some requests in common, and some of its own for each
+	disjoint                     // no request in common
 )
 
-// conflicts reports whether there is a request that both patterns match and neither wins. A pattern with a host wins
-// over one without; otherwise the one wins whose methods and paths are a subset of the other's.
+// conflicts reports whether both patterns match some request and neither wins. A pattern with a host wins over one
+// without. Otherwise the pattern wins whose methods and paths are a subset of the other's.
 //
-// The rules are those of net/http.ServeMux, against which TestTableLikeServeMux holds them. A ServeMux cannot be asked itself: it
-// panics at the first conflict where all are to be reported, with lines of this program where those of the configuration are wanted;
-// it tells hosts apart by their case, and takes an escaped slash for the end of a path.
+// The rules are those of net/http.ServeMux, and TestTableLikeServeMux compares the two. A ServeMux itself would not do.
+// It panics at the first conflict, where all conflicts are to be reported. It names lines of this program, where lines
+// of the configuration are needed. It distinguishes the case of hosts, and takes an escaped slash for the end of a
+// path.
 func (p Pattern) conflicts(q Pattern) bool {
 	if p.host != q.host {
 		return false
@@ -55,7 +56,7 @@ func comparePaths(p, q Pattern) relation {
 	for i := range n {
 		r = combine(r, compareSegments(p.segments[i], q.segments[i]))
 	}
-	// What is left of the longer one is covered by the shorter one's last segment, or by nothing.
+	// The last segment of the shorter pattern must cover the rest of the longer one.
 	switch {
 	case len(p.segments) == len(q.segments):
 		return r
@@ -85,23 +86,23 @@ func compareSegments(a, b segment) relation {
 	return disjoint
 }
 
-// SharesPath reports whether there is a path, of one host, that both match whatever the method.
+// SharesPath reports whether both patterns match some path of one host, whatever the method.
 func (p Pattern) SharesPath(q Pattern) bool {
 	return (p.host == q.host || p.host == "" || q.host == "") && comparePaths(p, q) != disjoint
 }
 
-// CoversPath reports whether p matches every path, of every host, that q matches, whatever the method.
+// CoversPath reports whether p matches every path that q matches, of every host of q, whatever the method.
 func (p Pattern) CoversPath(q Pattern) bool {
 	paths := comparePaths(p, q)
 	return (p.host == "" || p.host == q.host) && (paths == equivalent || paths == moreGeneral)
 }
 
-// Position is the number of the segment that a wildcard stands for; negative: the pattern has no such wildcard.
+// Position is the index of the segment of a wildcard; negative: the pattern has no such wildcard.
 func (p Pattern) Position(wildcard string) int {
 	return slices.IndexFunc(p.segments, func(s segment) bool { return s.named() && s.text == wildcard })
 }
 
-// combine is the relation of the whole, given those of two independent parts.
+// combine is the relation of wholes with two independent parts, given the relations of the parts.
 func combine(a, b relation) relation {
 	switch {
 	case a == disjoint || b == disjoint:
@@ -114,19 +115,19 @@ func combine(a, b relation) relation {
 	return overlapping
 }
 
-// RoutePattern is one pattern and the name of the route that it belongs to.
+// RoutePattern is one pattern with the name of its route.
 type RoutePattern struct {
 	Route   string
 	Pattern Pattern
 }
 
-// ConflictError says that two patterns match a request in common and neither is more specific, so that no order of
-// precedence could be told from them.
+// ConflictError says that two patterns have a request in common and neither is more specific, so that neither takes
+// precedence.
 type ConflictError struct {
 	A, B RoutePattern // in the order of the routes
 }
 
-// Error explains the conflict with paths that show it.
+// Error explains the conflict with example paths.
 func (e *ConflictError) Error() string {
 	who := fmt.Sprintf("pattern %q of route %q conflicts with pattern %q of route %q: ",
 		e.B.Pattern, e.B.Route, e.A.Pattern, e.A.Route)
@@ -158,7 +159,7 @@ func (s segment) example() string {
 	}
 }
 
-// commonPath is a path that both match. They must overlap.
+// commonPath is a path that both patterns match. They must overlap.
 func commonPath(p, q Pattern) string {
 	var b strings.Builder
 	long, short := p.segments, q.segments
@@ -174,7 +175,7 @@ func commonPath(p, q Pattern) string {
 	return b.String()
 }
 
-// differencePath is a path that p matches and q does not. They must overlap.
+// differencePath is a path that p matches and q does not. The patterns must overlap.
 func differencePath(p, q Pattern) string {
 	var b strings.Builder
 	for i, s := range p.segments {

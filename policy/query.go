@@ -7,34 +7,34 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Unlisted says what becomes of query parameters, and of request header fields, that a route does not list.
+// Unlisted says what happens to query parameters, and to request header fields, that a route does not list.
 type Unlisted uint8
 
 const (
 	// UnlistedBypass sends the request past the cache. The zero value.
 	UnlistedBypass Unlisted = iota
-	// UnlistedDrop removes it from the key and from the fill.
+	// UnlistedDrop removes the parameter or field from the key and from the fill.
 	UnlistedDrop
-	// UnlistedKey makes it part of the key.
+	// UnlistedKey makes the parameter or field part of the key.
 	UnlistedKey
 )
 
-// Query says which query parameters are part of the storage key and reach the origin on a fill. The zero value lets no
-// parameter through: a request with any goes past the cache.
+// Query says which query parameters are part of the storage key and reach the origin on a fill. The zero value lists no
+// parameter: a request with any goes past the cache.
 type Query struct {
 	Include  []string // names that are keyed; "utm_*" matches by prefix; wins over Exclude
 	Exclude  []string // names that are dropped; "utm_*" matches by prefix
-	Sort     bool     // order parameters by name, keeping the order of equal names
-	Unlisted Unlisted // what becomes of names in neither list
+	Sort     bool     // order parameters by name; equal names keep their order
+	Unlisted Unlisted // what happens to names in neither list
 }
 
-// maxParameters bounds the work on one query. More is malformed.
+// maxParameters bounds the work on one query. A query with more parameters is malformed.
 const maxParameters = 1000
 
-// Apply computes the query that is both keyed and forwarded, byte for byte. The pieces between ampersands stay as they
-// are; names are compared unescaped, case counts. QueryUnlisted or QueryMalformed say that the request must go past the
-// cache with its query untouched: malformed is what origins read differently (a bad escape, a semicolon, a byte that no
-// query may have). Where the route keys everything as it is, nothing is parsed and nothing is malformed.
+// Apply computes the query that is both keyed and forwarded. The pieces between ampersands stay byte for byte; names
+// are compared unescaped and with case. If the reason is queryUnlisted or queryMalformed, the request must go past the
+// cache with its query untouched. A malformed query is one that origins read differently (a bad escape, a semicolon, a
+// byte that no query may have). If the route keys the whole query, Apply parses nothing and rejects nothing.
 func (q *Query) Apply(raw string) (forwarded string, reason Reason) {
 	if raw == "" || q.Unlisted == UnlistedKey && len(q.Include) == 0 && len(q.Exclude) == 0 && !q.Sort {
 		return raw, NoReason
@@ -49,7 +49,7 @@ func (q *Query) Apply(raw string) (forwarded string, reason Reason) {
 	return q.rebuild(raw), NoReason
 }
 
-// scan decides on every piece and reports whether the query has to be rebuilt.
+// scan decides on every piece, and reports whether rebuild has to change the query.
 func (q *Query) scan(raw string) (changed bool, reason Reason) {
 	if strings.Count(raw, "&") >= maxParameters {
 		return false, queryMalformed
@@ -92,7 +92,7 @@ func (q *Query) rebuild(raw string) string {
 	return strings.Join(kept, "&")
 }
 
-// decide says what becomes of a parameter, given its name as it came.
+// decide says what happens to a parameter, given its raw name.
 func (q *Query) decide(name string) Unlisted {
 	switch {
 	case listed(q.Include, name):

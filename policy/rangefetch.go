@@ -4,9 +4,9 @@ package policy
 type RangeFetch uint8
 
 const (
-	// RangeWhole fetches and keeps the whole answer, which every later range is answered from. What is too large or must
-	// not be kept passes with its Range. The zero value.
+	// RangeWhole fetches and keeps the whole answer, from which later ranges are answered. A request for an answer that
+	// is too large or must not be kept passes with its Range. The zero value.
 	RangeWhole RangeFetch = iota
-	// RangePart fetches what was asked for and keeps it as a part: nothing is transferred that nobody wants.
+	// RangePart fetches the requested range and keeps it as a part: no other bytes are transferred.
 	RangePart
 )

@@ -1,7 +1,7 @@
 package policy
 
-// Reason says why a request was not answered from a copy, or why an answer was not stored. Every "not cached" has a
-// name, and the vocabulary is closed. The zero value is NoReason. Reasons that are found nowhere but here are not exported.
+// Reason says why a request was not answered from a copy, or why an answer was not stored. Every such case has a name,
+// and the vocabulary is closed. The zero value is NoReason. Reasons that only this package sets are not exported.
 type Reason uint8
 
 const (
@@ -21,17 +21,17 @@ const (
 	Authorization   // the request carries credentials
 	cookie          // the request carries a cookie that the route does not ignore or declare
 	queryUnlisted   // a query parameter that the route does not list
-	queryMalformed  // a query that cannot be parsed without doubt
+	queryMalformed  // a query that has no certain reading
 	HeaderUnlisted  // a request header field that the route does not list
 	RangeRequest    // a request for a part that no copy can give
 	Precondition    // If-Match or If-Unmodified-Since that no copy meets: the origin has to answer
-	codingRefused   // a request that accepts no answer without a coding, where fills ask for just that
+	codingRefused   // the request accepts only answers with a coding, where fills ask for answers without one
 	upgrade         // a request to switch protocols
 	HitForMiss      // the last answer to this key could not be shared
 	WaitersFull     // more requests wait for this key than the route allows
-	WaitTimeout     // waited for another request's fill for too long
-	ClientDirective // the client's Cache-Control asks for more than the copy is good for
-	Fenced          // a write to it is under way
+	WaitTimeout     // the request waited for another request's fill for too long
+	ClientDirective // the client's Cache-Control demands more than the copy is good for
+	Fenced          // a write to the resource is under way
 
 	// What the look-up found when it found no usable copy.
 
@@ -40,11 +40,11 @@ const (
 	Expired     // stored, but not fresh any more
 	Purged      // stored, but invalidated
 	SoftPurged  // stored, but marked stale by a soft purge
-	Unconfirmed // stored, but it may have changed, and the origin has to confirm it
+	Unconfirmed // stored, but the resource may have changed, and the origin has to confirm the copy
 	HeadMiss    // a HEAD request without a stored GET
-	LeaseLapsed // there is no news of purges: nothing stored is used, or only as the route allows
-	PartMiss    // stored, but not all that is asked for
-	FeedDown    // stored, and the database that tells of changes has not been heard of for longer than that may be trusted
+	LeaseLapsed // the log gives no news of purges: no copy is used, or only as the route allows
+	PartMiss    // stored, but without all requested parts
+	FeedDown    // stored, but the database that reports changes has been silent for longer than the copy may be trusted
 	Renewal     // stored, and fetched anew in the background; of requests to the origin only
 
 	// Why an answer was not stored.
@@ -56,20 +56,20 @@ const (
 	statusNotStored  // a status that is not stored on this route
 	varyStar         // Vary: *
 	noFreshness      // neither the origin nor the route gives a lifetime, and no validator
-	clockBehind      // by its Date it was past its lifetime when it came
+	clockBehind      // on arrival the answer was past its lifetime by its Date
 	TooLarge         // larger than max_object
-	stream           // it has no end to wait for: an event stream, a gRPC call
+	stream           // the answer has no foreseeable end: an event stream, a gRPC call
 	contentTypeOther // not a content type of store_if
 	TooSmall         // fewer bytes than store_if.min_bytes
 	TooManyMembers   // more tags or path segments than a copy may have
 	Incomplete       // the body ended early
 	Partial          // 206 or Content-Range
-	Outdated         // invalidated while it was being fetched
-	MemoryFull       // fills in flight hold all the memory they may
-	codingUnasked    // in a coding, although the fill asked for none
+	Outdated         // invalidated during the fetch
+	MemoryFull       // fills in flight hold all the memory that they may
+	codingUnasked    // the answer has a coding, although the fill asked for none
 	malformedHeader  // contradictory fields that decide on caching
 
-	cacheControlMalformed // a Cache-Control that cannot be taken apart without doubt
+	cacheControlMalformed // a Cache-Control that has no certain reading
 
 	// Why there is no answer from the origin.
 
@@ -79,9 +79,9 @@ const (
 	QueueFull        // no place at the origin, nor in its queue
 	QueueTimeout     // no place at the origin within the queue's deadline
 	SerialFull       // too many writes of the same key wait for their turn
-	SerialTimeout    // the writes of the same key before it were not done in time
+	SerialTimeout    // earlier writes of the same key did not end in time
 	ClientGone       // the client left before there was an answer
-	Laggard          // the client took its answer so slowly that it held up those who shared it, and was cut off
+	Laggard          // the client read so slowly that it delayed others who shared the answer, and was cut off
 	OnlyIfCached     // Cache-Control: only-if-cached, and no copy
 	StoreUnavailable // the route's policy forbids going on without the store
 	NotConfirmed     // an invalidation could not be confirmed

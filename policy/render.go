@@ -10,14 +10,14 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Values is what the placeholders of a template stand for in one request. Nothing in it is changed.
+// Values are the values of placeholders in one request. Rendering changes nothing in them.
 type Values struct {
 	Match  *Match // nil: no wildcards
 	Header http.Header
 	Target httpcache.Target
 	Query  string // as forwarded
-	row    *row   // nil: of a request
-	// answer is the JSON that answers a write; nil: it is not there yet.
+	row    *row   // nil: the values are those of a request
+	// answer is the JSON that answers a write; nil: not there yet.
 	answer *document
 }
 
@@ -26,15 +26,15 @@ var (
 	errNoBody  = errors.New("the body is not at hand")
 )
 
-// Render fills in the placeholders, the first value of those that have several. Separators of names in a value are
-// percent-encoded (escapeName), so that two requests never give the same name through them. Without a value for a
-// placeholder it reports false and renders that one as empty; the body has no values here.
+// Render fills in the placeholders, each with its first value. Separators of names in a value are percent-encoded
+// (escapeName), so that two requests never give the same name by their values. If a placeholder has no value, Render
+// leaves it empty and reports false; the body has no values here.
 func (t Template) Render(v Values) (string, bool) {
 	return t.renderFirst(v, func(_ Placeholder, value string) string { return escapeName(value) })
 }
 
-// RenderMasked is Render for what others read than who may know all that a client sends: values of the query, of header fields and of
-// cookies are "…".
+// RenderMasked is Render for readers who must not learn all that a client sends: values of the query, of header fields
+// and of cookies become "…".
 func (t Template) RenderMasked(v Values) (string, bool) {
 	return t.renderFirst(v, func(p Placeholder, value string) string {
 		if p.Kind != FromWildcard && p.Kind != FromHost {
@@ -62,18 +62,19 @@ func (t Template) renderFirst(v Values, write func(Placeholder, string) string) 
 	return b.String(), complete
 }
 
-// form says how a value is written into what a template renders.
+// form says how a template writes a value.
 type form struct {
 	write func(p Placeholder, v Values, value string) string
-	// whole says that a value must not be empty, because what is left of the name then stands for more than it says. One that
-	// the path has is as its route wants it.
+	// whole says that an empty value does not count, because the rest of the name would then stand for more copies than
+	// the template means. A value from the path may be empty: the route's pattern admits it.
 	whole bool
 }
 
 var (
 	// nameForm is the form of keys and tags.
 	nameForm = form{write: func(_ Placeholder, _ Values, value string) string { return escapeName(value) }}
-	// urlForm is the form of URLs: a wildcard as it stands in the path, anything else, columns among it, percent-encoded.
+	// urlForm is the form of URLs: a wildcard stays as in the path; any other value, columns included, is
+	// percent-encoded.
 	urlForm = form{write: writeURL}
 	// prefixForm is the form of prefixes.
 	prefixForm = form{write: writeURL, whole: true}
@@ -92,10 +93,10 @@ func writeURL(p Placeholder, v Values, value string) string {
 	return httpcache.Escape(value, func(c byte) bool { return !httpcache.IsUnreserved(c) })
 }
 
-// render combines every value of every placeholder. A placeholder without a value renders as empty and is reported as
-// missing. Values are counted before they are written, and names before they are made: with more than one request may name
-// there are none, and the error is an *ExcessError. Beside any other error are the names of the values that a body or an answer has
-// without doubt.
+// render combines every value of every placeholder. A placeholder without a value renders as empty, and missing reports
+// that. render counts values before it writes them, and names before it makes them: beyond the bounds of one request it
+// returns no names and an *ExcessError. Beside any other error it returns the names of the values of a body or an
+// answer that are certain.
 func (t Template) render(v Values, doc *document, as form) (names []string, missing bool, err error) {
 	lists := make([][]string, len(t.parts))
 	var several []string
@@ -146,8 +147,8 @@ func (t Template) render(v Values, doc *document, as form) (names []string, miss
 	return names, missing, err
 }
 
-// values are the values of one placeholder, each once, in a fresh slice; none when the request has none. Beside an error, but
-// for an *ExcessError, there are those that a body or an answer has without doubt.
+// values are the values of one placeholder, without duplicates, in a new slice; none where the request has none. Beside
+// an error other than an *ExcessError they are the values of a body or an answer that are certain.
 func (p Placeholder) values(v Values, doc *document) ([]string, error) {
 	var s valueSet
 	if v.row != nil {
@@ -188,7 +189,7 @@ func (p Placeholder) values(v Values, doc *document) ([]string, error) {
 	return s.list, nil
 }
 
-// source says where the value comes from, to the one who sends it.
+// source names the source of the value, for the sender of the request.
 func (p Placeholder) source() string {
 	switch p.Kind {
 	case FromQuery:

@@ -10,8 +10,8 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Kind is the name of a caching pattern. It is for printing: what a route does is what its other fields say, which the
-// configuration sets as the pattern and the route's keys have it.
+// Kind is the name of a caching pattern. It is only for printing: the other fields of a Route say what the route does,
+// and the configuration sets them from the pattern and the route's keys.
 type Kind uint8
 
 const (
@@ -21,13 +21,13 @@ const (
 	CacheAside
 	// ReadThrough serves copies and refuses reads with 503 when the store is down.
 	ReadThrough
-	// WriteThrough fences what a write touches before the write is forwarded.
+	// WriteThrough fences the members of a write before the write is forwarded.
 	WriteThrough
 	// RefreshAhead renews copies that are read often before they expire.
 	RefreshAhead
-	// WriteBehind answers a write before the origin does, which gets it from a queue.
+	// WriteBehind answers a write before the origin does; the origin gets the write from a queue.
 	WriteBehind
-	// Leaderboard answers submissions of scores, and reads of what they come to, from records of its own.
+	// Leaderboard answers submissions of scores, and reads of rankings, from records of its own.
 	Leaderboard
 )
 
@@ -42,7 +42,8 @@ type Mode uint8
 const (
 	// On serves copies. The zero value.
 	On Mode = iota
-	// Observe never serves a copy: every request goes to the origin and is compared with what would have been served.
+	// Observe never serves a copy: every request goes to the origin, and the answer is compared with the copy that
+	// would have answered.
 	Observe
 	// Off passes everything through.
 	Off
@@ -51,7 +52,7 @@ const (
 // String is the name in the configuration, the admin API and the metric.
 func (m Mode) String() string { return modeWords[m] }
 
-// ParseMode is the mode that a word names, if it names one.
+// ParseMode is the mode with a name. ok is false for any other word.
 func ParseMode(word string) (Mode, bool) {
 	i := slices.Index(modeWords[:], word)
 	return Mode(max(i, 0)), i >= 0
@@ -59,7 +60,7 @@ func ParseMode(word string) (Mode, bool) {
 
 var modeWords = [...]string{On: "on", Observe: "observe", Off: "off"}
 
-// HostRule says which Host an upstream sees, and so whether the client's is part of the storage key.
+// HostRule says which Host an upstream gets, and so whether the client's Host is part of the storage key.
 type HostRule struct {
 	// Literal is sent instead of the client's Host and is not keyed. Empty: the client's Host is passed on and keyed.
 	Literal string
@@ -69,36 +70,37 @@ type HostRule struct {
 type Forwarding uint8
 
 const (
-	// ForwardListed forwards a fixed list, what the route declares, and what Vary selects. The zero value.
+	// ForwardListed forwards a fixed list, the fields that the route declares, and the fields that Vary selects. The
+	// zero value.
 	ForwardListed Forwarding = iota
-	// ForwardAll forwards every end-to-end field but credentials: plain RFC 9111, which trusts Vary to name what matters. Fields
-	// that reroute requests are keyed.
+	// ForwardAll forwards every end-to-end field but credentials: plain RFC 9111, which trusts Vary to name the fields
+	// that matter. Fields that reroute or reshape requests are keyed.
 	ForwardAll
 )
 
-// OnWrite says what a successful write leaves behind.
+// OnWrite says what a successful write leaves in the cache.
 type OnWrite uint8
 
 const (
 	// OnWriteInvalidate leaves nothing: the next read asks the origin. The zero value.
 	OnWriteInvalidate OnWrite = iota
-	// OnWriteStore keeps the write's response where its Content-Location names the target (RFC 9110 §8.7). On other routes
-	// than those of write-through it has to say for how long, and the method has to be one whose responses can be kept.
+	// OnWriteStore keeps the write's response where its Content-Location names the target (RFC 9110 §8.7). On routes
+	// other than write-through the response must also state its lifetime, and the method must be POST or PATCH.
 	OnWriteStore
 )
 
-// FailedWrite says what a write leaves behind that the origin answered with an error of the server (5xx). Without an
-// answer, the outcome is always unknown.
+// FailedWrite says what a write leaves in the cache where the origin answered with an error of the server (5xx).
+// Without an answer, the outcome is always unknown.
 type FailedWrite uint8
 
 const (
-	// FailedInvalidate takes the outcome for unknown: what the write may have touched is gone. The zero value.
+	// FailedInvalidate takes the outcome for unknown: the write's members are made unusable. The zero value.
 	FailedInvalidate FailedWrite = iota
-	// FailedKeep believes the origin that nothing has changed, as RFC 9111 §4.4 does.
+	// FailedKeep trusts the origin that nothing has changed, as RFC 9111 §4.4 does.
 	FailedKeep
 )
 
-// Override names what an origin says that a route does not heed. Each is a relaxation that check warns about.
+// Override names statements of an origin that a route ignores. Each is a relaxation, of which check warns.
 type Override uint16
 
 const (
@@ -109,8 +111,8 @@ const (
 	OverrideNoStore                             // no-store
 	OverridePrivate                             // private
 	OverrideMustRevalidate                      // must-revalidate and proxy-revalidate
-	OverrideSetCookie                           // that Set-Cookie is for one client: it is kept and sent to all (RFC 9111 §7.3)
-	OverrideMalformed                           // that parts of Cache-Control cannot be read: what can be read counts
+	OverrideSetCookie                           // that Set-Cookie is for one client (RFC 9111 §7.3): copies keep it
+	OverrideMalformed                           // that parts of Cache-Control are malformed: the rest counts
 )
 
 // Has reports whether o contains all of x.
@@ -121,58 +123,59 @@ func (o Override) Has(x Override) bool { return o&x == x }
 type Route struct {
 	Name     string
 	Patterns []Pattern // at least one
-	// Where is what else has to hold of a request that is this route's: of a wildcard, query parameter, header field or cookie
-	// the whole value has to match. What is not there is the empty text; lines of a field are one value, joined by ", " (RFC 9110
-	// §5.3), and of several cookies or parameters of a name each has to match. A wildcard is for the patterns that have it.
+	// Where has the further conditions of a request of this route: the whole value of a wildcard, query parameter,
+	// header field or cookie has to match. A missing value counts as the empty text. Lines of a field are one value,
+	// joined by ", " (RFC 9110 §5.3). Of several cookies or parameters of one name each has to match. A condition on a
+	// wildcard applies to the patterns that have the wildcard.
 	Where    map[Placeholder]*regexp.Regexp
-	Clients  []netip.Prefix // and whom it has to be from, one of these networks; empty: anybody
+	Clients  []netip.Prefix // networks of which the client must be; empty: any client
 	Upstream string         // an upstream's name
 	Policy   Kind
-	Mode     Mode // as configured; the one in force may have been changed at run time
-	// ModeShare is the share of the requests that Mode is for, 0 to 1; the others go as with Off. Zero stands for all.
+	Mode     Mode // as configured; the mode in force may have been changed at run time
+	// ModeShare is the share of the requests with this Mode, 0 to 1; the others go as with Off. Zero means all.
 	ModeShare float64
 	Host      HostRule
 
 	Caches       bool // reads look for a copy, and fill one; false: every request goes to the origin
-	RefusesReads bool // while the store is down, a read that no copy answers gets 503, and the origin does not see it
-	FencesWrites bool // what a write touches is fenced before the write is forwarded
-	// RefusesWrites says that a write gets 503 before the origin is touched where its invalidation cannot be recorded
-	// beforehand. Else the write is forwarded, and the invalidation made up for later.
+	RefusesReads bool // while the store is down, a read without a usable copy gets 503 and does not reach the origin
+	FencesWrites bool // a fence covers the members of a write before the write is forwarded
+	// RefusesWrites says that a write whose invalidation cannot be recorded beforehand gets 503 and does not reach the
+	// origin. Otherwise the write is forwarded, and its invalidation is made up for later.
 	RefusesWrites bool
-	RenewsAhead   bool // copies that are read often are renewed before they expire; see RefreshAt and MinHits
+	RenewsAhead   bool // frequently read copies are renewed before they expire; see RefreshAt and MinHits
 
-	// Fingerprint stands for everything above and below that changes what a stored copy means. It is part of every
-	// storage key, so that copies stored under another version of the configuration are misses.
+	// Fingerprint is a hash of all fields that change what a stored copy means. It is part of every storage key, so
+	// that copies of another version of the configuration are misses.
 	Fingerprint uint64
 
 	Key            Template   // the copy's name; zero: none
-	Tags           []Template // tags that every copy of the route carries
-	TagHeaders     []string   // canonical names of the response fields that list tags; nil: those that are known
+	Tags           []Template // tags of every copy of the route
+	TagHeaders     []string   // canonical names of the response fields that list tags; nil: knownTagHeaders
 	Query          Query
 	Headers        []string // canonical names of request header fields that are part of the storage key, sorted
 	Cookies        []string // names of request cookies that are part of the storage key, sorted
 	ForwardHeaders Forwarding
-	// OnUnlisted says what becomes of requests with header fields that are in no class; see UnlistedHeaders.
+	// OnUnlisted says what happens to requests with unlisted header fields; see UnlistedHeaders.
 	OnUnlisted Unlisted
 	Content    ContentReads
 
-	TTL                  time.Duration // lifetime when the origin names none
-	Jitter               float64       // 0 to 1: the share of the lifetime that is taken off at random
-	StaleWhileRevalidate time.Duration // when the origin names none (RFC 5861 §3)
-	StaleIfError         time.Duration // when the origin names none (RFC 5861 §4)
-	NegativeTTL          time.Duration // of 404 and 410, when the origin names none
+	TTL                  time.Duration // lifetime where the origin states none
+	Jitter               float64       // 0 to 1: the share of the lifetime that is subtracted at random
+	StaleWhileRevalidate time.Duration // where the origin states none (RFC 5861 §3)
+	StaleIfError         time.Duration // where the origin states none (RFC 5861 §4)
+	NegativeTTL          time.Duration // of 404 and 410, where the origin states none
 	Override             Override
 	StoreIf              StoreIf
 	Client               ClientDirectives
-	Targets              []string // canonical names of response fields for this cache; the first that applies is heeded before Cache-Control
+	Targets              []string // canonical names of fields that replace Cache-Control; the first that applies
 	Range                RangeFetch
-	Compression          httpcache.Coding // in which copies are held, where it is worth it; Identity: as they come
+	Compression          httpcache.Coding // of held copies, where worthwhile; Identity: as the origin sends them
 
 	IgnoreHeaders    []string // canonical names of request header fields that neither matter nor are forwarded on a fill; "X-Client-*" for a family
 	IgnoreCookies    []string // names of request cookies that neither matter nor are forwarded on a fill; "_ga*" for a family
 	IgnoreAllCookies bool
-	// What clients get of the route's answers differs in these fields from what the origin said, whoever it comes from; copies hold
-	// what the origin said. The values of SetFields, by canonical names, are never written to.
+	// SetFields and RemoveFields change the header that clients get of any answer of the route; copies keep the
+	// origin's header. SetFields has canonical names, and nobody writes to its values.
 	SetFields       http.Header
 	RemoveFields    []string // canonical names
 	StripSetCookie  bool     // store the answer without its Set-Cookie
@@ -182,52 +185,54 @@ type Route struct {
 	MinHits   int     // RenewsAhead: reads since the last fill that make a copy worth renewing
 
 	MaxWaiters  int           // requests that may wait for one fill
-	WaitTimeout time.Duration // how long one waits before it goes to the origin itself
+	WaitTimeout time.Duration // how long a request waits before it goes to the origin itself
 
-	// WriteKey names what a write is about: those of one key reach the origin in their order. Zero: its path.
+	// WriteKey names the subject of a write: writes of one key reach the origin in their order. Zero: the write's path.
 	WriteKey Template
-	// SerializesWrites has writes of one key that go through reach the origin one after the other, in all instances.
+	// SerializesWrites has forwarded writes of one key reach the origin one after the other, across all instances.
 	SerializesWrites bool
-	// Board names the board that a request is about. Zero: the route keeps none.
+	// Board names the board of a request. Zero: the route has none.
 	Board       Template
 	OnWrite     OnWrite
 	FailedWrite FailedWrite
 	FenceHold   time.Duration // how long a fence stands after a write whose outcome is unknown
 	Invalidates *Invalidates  // nil: the target URI only
-	Settle      time.Duration // of the upstream: for how long after a write its answers may still be those from before
+	Settle      time.Duration // of the upstream: how long after a write its answers may still show the state before
 
 	OnLeaseLoss  LeaseLoss
 	LeaseLossMax time.Duration // LeaseLossServeStale: for how long; zero: not at all
 
-	// FeedDownTTL is for how long a copy is fresh since it was fetched or confirmed while nobody tells of changes in the database
-	// behind, unless the origin fails to confirm it; zero: as long as ever, since no database tells of any.
+	// FeedDownTTL is how long after its fetch or confirmation a copy is fresh while the feed of the database's changes
+	// is down, unless the origin fails to confirm the copy. Zero: no limit, since no database reports changes.
 	FeedDownTTL time.Duration
 }
 
-// StoreIf narrows what is stored beyond what HTTP allows. The zero value stores all of it.
+// StoreIf narrows which answers are stored, beyond HTTP. The zero value adds no restriction.
 type StoreIf struct {
 	ContentTypes []string // lower-case media types without parameters, "type/*" allowed; empty: any
 	MinBytes     int64
 }
 
-// LeaseLoss says what reads do while this instance has no news of purges, because it cannot reach the log that it shares with
-// others.
+// LeaseLoss says what reads do while this instance has no news of purges, because it cannot reach the log of the fleet.
 type LeaseLoss uint8
 
 const (
-	// LeaseLossOrigin uses no copies: what was purged meanwhile is not known. The zero value.
+	// LeaseLossOrigin uses no copies, since purges may be unknown. The zero value.
 	LeaseLossOrigin LeaseLoss = iota
-	// LeaseLossServeStale serves copies from memory for as long as Route.LeaseLossMax, whatever was purged meanwhile.
+	// LeaseLossServeStale serves copies from memory for as long as Route.LeaseLossMax, despite unknown purges.
 	LeaseLossServeStale
 )
 
-// Invalidates names what a successful write makes unusable besides its target URI, or that it does neither.
+// Invalidates names the members that a successful write makes unusable besides its target URI, or says that the write
+// makes nothing unusable.
 type Invalidates struct {
 	Keys, Tags, URLs, Prefixes []Template
 	Routes                     []string
-	// Nothing says that a write makes nothing unusable, not even its target URI, and all else here is empty. RFC 9111 §4.4 has it otherwise.
+	// Nothing says that a write makes nothing unusable, not even its target URI, contrary to RFC 9111 §4.4. All other
+	// fields are then empty.
 	Nothing bool
-	// Otherwise is used instead when a value that a template names is not in the request, the body cannot be read as JSON or
-	// is too large, or the request names more than one request may. The configuration wants it where a template uses the body.
+	// Otherwise applies when a value of a template is not in the request, the body cannot be read as JSON or is too
+	// large, or the body has more values than one request may name. The configuration requires Otherwise where a
+	// template uses the body.
 	Otherwise *Invalidates
 }

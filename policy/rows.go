@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// row is a row of a table, whose columns stand in the place of wildcards.
+// row is a row of a table, whose columns take the place of wildcards.
 type row struct {
 	column  func(name string) (value string, ok bool)
 	slashes bool // a slash in a value separates segments of a path
 }
 
-// column is what a placeholder of a row names.
+// column is the column of a placeholder in a template for rows.
 func (p Placeholder) column() string {
 	if p.Kind == FromHost {
 		return "host"
@@ -19,8 +19,8 @@ func (p Placeholder) column() string {
 	return p.Name
 }
 
-// Columns are the columns that the template names where it stands for rows, in their order. It reports false where something in it is no
-// column: a value of a request.
+// Columns are the columns of a template for rows, in order. ok is false where the template has a placeholder for
+// another value of a request.
 func (t Template) Columns() (columns []string, ok bool) {
 	for _, p := range t.Placeholders() {
 		if p.Kind != FromWildcard && p.Kind != FromHost {
@@ -33,10 +33,12 @@ func (t Template) Columns() (columns []string, ok bool) {
 	return columns, true
 }
 
-// OfRow are the members that a row of a table names, by the same templates as a write: column gives the text of a column
-// that a template names (Template.Columns), and reports false for NULL. A key is named as copies without the value are; a tag, URL or prefix with a NULL in it,
-// and a prefix with an empty value, or one of slashes that would separate nothing, are left out. In a URL or prefix a slash in a value may be part of it or separate segments, as a
-// wildcard with ... has it: both are named. Routes say how URLs with a query are named; nil: as they stand. An *ExcessError says that the row names more than one change may.
+// OfRow are the members of a row of a table, by the same templates as for a write. column returns the text of a column
+// of the templates (Template.Columns), and reports false for NULL. A key is named like the copies without the value. A
+// tag, URL or prefix with a NULL is left out, and so is a prefix with an empty value. Where slashes separate segments,
+// a value that has only slashes counts as empty. In a URL or prefix a slash in a value may be part of the value, or
+// separate segments like a wildcard with "..."; OfRow names both. routes say how URLs with a query are named; nil: with
+// the exact query. An *ExcessError says that the row names more than one change may.
 func (in *Invalidates) OfRow(routes *Table, column func(name string) (string, bool)) ([]Member, error) {
 	slashes := false
 	seen := func(name string) (string, bool) {

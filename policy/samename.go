@@ -1,16 +1,18 @@
 package policy
 
-// maxCompared bounds what two templates are compared for: the product of their lengths.
+// maxCompared bounds the work of MayEqual: the product of the lengths of the two templates.
 const maxCompared = 1 << 20
 
-// MayEqual reports whether there are values with which both templates give the same key or tag. A value is any text, also an empty one,
-// without what separates names (escapeName). It errs for the better of templates that are too long to be compared.
+// MayEqual reports whether some values make both templates give the same key or tag. A value is any text, even an empty
+// one, without the separators of names (escapeName). For templates that are too long to be compared MayEqual reports
+// true, which is the safe answer.
 func (t Template) MayEqual(u Template) bool {
 	a, b := t.symbols(), u.symbols()
 	if (len(a)+1)*(len(b)+1) > maxCompared {
 		return true
 	}
-	// below[j] says of what is left of a and of b[j:] whether they can be equal, and row[j] with one symbol of a more.
+	// below[j] says whether the rest of a from i+1 on and b[j:] can be equal, and row[j] says the same with the rest of
+	// a from i on.
 	below, row := make([]bool, len(b)+1), make([]bool, len(b)+1)
 	for i := len(a); i >= 0; i-- {
 		for j := len(b); j >= 0; j-- {
@@ -30,7 +32,7 @@ func (t Template) MayEqual(u Template) bool {
 	return below[0]
 }
 
-// anyValue is the symbol of a placeholder among the bytes of the texts around it.
+// anyValue is the symbol of a placeholder among the bytes of the texts.
 const anyValue = -1
 
 func (t Template) symbols() (all []int) {
@@ -45,7 +47,7 @@ func (t Template) symbols() (all []int) {
 	return all
 }
 
-// fitsValue reports whether a symbol can be, or be part of, the value of a placeholder.
+// fitsValue reports whether a symbol can be the value of a placeholder, or a part of one.
 func fitsValue(symbol int) bool {
 	return symbol == anyValue || symbol != ':' && symbol != '/' && symbol >= ' ' && symbol != 0x7f
 }

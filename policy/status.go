@@ -6,31 +6,32 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Status is what Cache-Status says about one answer (RFC 9211 §2). The zero value is a request passed on.
+// Status has the content of Cache-Status for one answer (RFC 9211 §2). The zero value is a passed request.
 type Status struct {
 	Outcome   Outcome
 	Reason    Reason
-	Detail    string        // said instead of the reason's word; empty: the reason's
+	Detail    string        // replaces the word of the reason; empty: the reason's word
 	TTL       time.Duration // freshness left, negative when stale; rounded down to seconds
 	HasTTL    bool
-	FwdStatus int  // what the origin answered; zero: nothing, or nobody asked it
+	FwdStatus int  // status of the origin; zero: the origin did not answer, or was not asked
 	Stored    bool // the answer was stored
 	Collapsed bool // the answer came with another request's; Outcome Collapsed implies it
-	Apart     bool // it waited for another request's, which was not for it or did not come
+	Apart     bool // the request waited for another request's answer, which was not for it or did not come
 	Key       string
 
-	asked string // why the origin was asked that has failed; empty: the outcome and the reason tell
+	asked string // why a failed request went to the origin; empty: the outcome and the reason say why
 }
 
-// Failing is s of a request that went through, whose origin gave no answer for a reason: why it was asked stays as it was.
+// Failing is s for a request that went to the origin and got no answer. why is the reason why there is no answer. The
+// reason why the request went to the origin stays.
 func (s Status) Failing(outcome Outcome, why Reason) Status {
 	s.asked = s.forward()
 	s.Outcome, s.Reason = outcome, why
 	return s
 }
 
-// Append appends the member of the Cache-Status list to dst, always valid whatever Detail and Key hold. It allocates only if dst
-// has no room.
+// Append appends the member of the Cache-Status list to dst, valid for any Detail and Key. It allocates only if dst has
+// no room.
 func (s Status) Append(dst []byte) []byte {
 	fwd := s.forward()
 	c := httpcache.CacheStatus{
@@ -44,7 +45,7 @@ func (s Status) Append(dst []byte) []byte {
 	return c.Append(dst)
 }
 
-// forward is why the request went on to the origin (RFC 9211 §2.2); empty: it did not.
+// forward is why the request went on to the origin (RFC 9211 §2.2); empty: the request did not.
 func (s Status) forward() string {
 	switch s.Outcome {
 	case Hit, Shed, Queued, Board:
@@ -57,7 +58,8 @@ func (s Status) forward() string {
 		}
 		return "stale"
 	case Stale:
-		// Served in place of what the origin failed to give: it was asked, so this is no hit (§2.1).
+		// A copy in place of an answer that the origin failed to give: the request went to the origin, so this is no
+		// hit (§2.1).
 		if s.FwdStatus != 0 || s.Reason.fromOrigin() {
 			return "stale"
 		}
@@ -83,7 +85,7 @@ func (s Status) forward() string {
 	return "bypass"
 }
 
-// detail is the word that adds to fwd or hit; empty where they say it all.
+// detail is the word that completes fwd or hit; empty where these say everything.
 func (s Status) detail(fwd string) string {
 	switch {
 	case s.Detail != "":
@@ -111,8 +113,8 @@ func (r Reason) fromOrigin() bool {
 	return r == OriginError || r == OriginTimeout || r == OriginStatus
 }
 
-// missed is the fwd of an answer fetched because of what the look-up found. Reasons why it was not stored say nothing
-// about that.
+// missed is the fwd of an answer that was fetched because of the result of a look-up. Reasons why the answer was not
+// stored do not affect fwd.
 func (r Reason) missed() string {
 	switch r {
 	case URIMiss:

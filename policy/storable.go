@@ -8,33 +8,34 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Fetch is an exchange with an origin whose response header has arrived, as far as it decides on caching.
+// Fetch is an exchange with an origin whose response header has arrived, with all that decides about caching.
 type Fetch struct {
 	Method     string
 	Authorized bool        // the request, as forwarded, carried Authorization
 	Requested  time.Time   // when the request was sent
-	Received   time.Time   // when the response header was there
+	Received   time.Time   // when the response header arrived
 	Status     int         // a final status; a copy confirmed by a 304 is judged with the copy's own status
 	Header     http.Header // the origin's, or MergeNotModified of a copy; not changed
 	BodyLength int64       // -1: not known yet; see StoreIf
 	MaxObject  int64       // bytes that a copy may have; zero: any number
-	Jitter     float64     // drawn from [0,1) for this fetch; see Route.Jitter
+	Jitter     float64     // a random number from [0,1) for this fetch; see Route.Jitter
 	Through    bool        // the origin saw the client's own request, not a fill's
 	Accepting  []string    // Accept-Encoding as the origin saw it; nil: absent, or not known
-	Forwarded  http.Header // what FillHeader made of the request, which tells the variant; nil: not known
-	Selected   []string    // the fields that Vary was known to name when FillHeader made it
+	Forwarded  http.Header // FillHeader of the request, which tells the variant; nil: not known
+	Selected   []string    // the fields that Vary was known to name when FillHeader made Forwarded
 }
 
-// Verdict says what may become of a response. The zero value is a response for the one who asked and nobody else.
+// Verdict says how a response may be used. The zero value is a response for the requesting client only.
 type Verdict struct {
-	// Share allows other requests that already wait for this answer to be answered with it. That holds for what is
-	// stored and fresh, which would answer them a moment later anyway (RFC 9111 §4); and for errors of the server (5xx)
-	// that nothing marks as personal: sending each of the waiting to an origin that fails would not help it.
+	// Share allows the proxy to answer other requests that already wait with this response. Share holds for responses
+	// that are stored and fresh, which would answer them a moment later anyway (RFC 9111 §4). It also holds for errors
+	// of the server (5xx) without a sign of personal content: to send each waiting request to a failing origin would
+	// not help the origin.
 	Share bool
 
 	Store    bool               // the response may be stored
-	Reason   Reason             // why not; NoReason when Store is set
-	Lifetime httpcache.Lifetime // when it was made and came, whatever becomes of it; of a response that is not stored, Dead at any time
+	Reason   Reason             // why the response is not stored; NoReason when Store is set
+	Lifetime httpcache.Lifetime // without Store only the times of the response, and Dead at any time
 	Vary     []string           // canonical names of the request fields that select this variant, sorted; empty unless Share or Store is set
 }
 
@@ -52,17 +53,17 @@ func (r *Route) judge(f Fetch) Verdict {
 		return Verdict{Reason: stream}
 	}
 	if r.Compression != httpcache.Identity && !f.Through && httpcache.Coded(f.Header) {
-		return Verdict{Reason: codingUnasked} // who else accepts it is not known
+		return Verdict{Reason: codingUnasked} // other waiting clients may not accept the coding
 	}
 	if httpcache.Unaccepted(f.Accepting, f.Header) {
-		return Verdict{Reason: codingUnasked} // who asks the same does not accept it either
+		return Verdict{Reason: codingUnasked} // another client with the same request does not accept the coding either
 	}
 	d := directivesOf(r, f.Header)
 	v := Verdict{Share: mayShareError(f, d)}
 	names, star := httpcache.ParseVary(f.Header["Vary"])
 	names = r.selectedBy(names, f)
 	if v.Share {
-		v.Vary = names // of those who wait, an answer in a coding is for those who accept it
+		v.Vary = names // an answer in a coding is only for waiting requests that accept the coding
 	}
 	if v.Reason = r.refuse(f, d); v.Reason != NoReason {
 		return v
@@ -72,7 +73,7 @@ func (r *Route) judge(f Fetch) Verdict {
 		return v
 	}
 	if refusesPreferred(f.Status) && !r.fields().selectsPreferred(names) {
-		v.Reason = statusNotStored // who prefers the same most may accept something else
+		v.Reason = statusNotStored // a client with the same most preferred element may accept something else
 		return v
 	}
 	lifetime, reason := r.lifetime(f, d)
@@ -80,7 +81,8 @@ func (r *Route) judge(f Fetch) Verdict {
 		v.Reason = reason
 		return v
 	}
-	// What has to be confirmed for each request is not worth the risk that two users' answers have the same validator.
+	// Such a copy would need a confirmation for each request. That is not worth the risk that two users' answers have
+	// the same validator.
 	if f.Authorized && !r.ShareAuthorized && lifetime.State(f.Received) != httpcache.Fresh {
 		v.Reason = authorizedShare
 		return v
@@ -90,7 +92,7 @@ func (r *Route) judge(f Fetch) Verdict {
 	return v
 }
 
-// judgeLength says whether the length of a body alone forbids to store it, for when it is known.
+// judgeLength says whether the length of a body forbids storing it. A negative length is unknown and forbids nothing.
 func (s StoreIf) judgeLength(length, maxObject int64) Reason {
 	switch {
 	case length < 0:
@@ -103,15 +105,15 @@ func (s StoreIf) judgeLength(length, maxObject int64) Reason {
 	return NoReason
 }
 
-// directivesOf are those of the response, without what the route overrides.
+// directivesOf are the directives of the response, without those that the route overrides.
 func directivesOf(r *Route, h http.Header) httpcache.Directives {
 	o := r.Override
 	d, targeted := httpcache.ParseTargeted(r.Targets, h, !o.Has(OverrideMalformed))
 	if !targeted {
 		d = httpcache.ParseDirectives(h["Cache-Control"])
 	}
-	// Pragma has no meaning in responses (RFC 9111 §5.4), and does not go before the route's ttl. Who sends no-cache there and nothing else
-	// means it, so that nothing is guessed.
+	// Pragma has no meaning in responses (RFC 9111 §5.4), and does not override the route's ttl. An origin that sends
+	// only Pragma: no-cache wants no caching, so the heuristic must not apply.
 	if r.TTL == 0 && !targeted && len(h["Cache-Control"]) == 0 && httpcache.ParseDirectives(h["Pragma"]).NoCache {
 		d.NoCache = true
 	}
@@ -126,12 +128,12 @@ func directivesOf(r *Route, h http.Header) httpcache.Directives {
 	return d
 }
 
-// refuse names what forbids to store the response, all but its lifetime and Vary (RFC 9111 §3).
+// refuse is the reason that forbids storing the response, apart from its lifetime and Vary (RFC 9111 §3).
 func (r *Route) refuse(f Fetch, d httpcache.Directives) Reason {
 	switch {
 	case f.Method != http.MethodGet:
 		return methodOther
-	// With other statuses Content-Range has no meaning (RFC 9110 §14.4): the content is all there is.
+	// With other statuses Content-Range has no meaning (RFC 9110 §14.4): the content is the whole.
 	case f.Status == http.StatusPartialContent:
 		return Partial
 	case !httpcache.ForEveryone(f.Status) || d.MustUnderstand && !httpcache.Understood(f.Status):
@@ -140,7 +142,7 @@ func (r *Route) refuse(f Fetch, d httpcache.Directives) Reason {
 		return cacheControlMalformed
 	case httpcache.Contradictory(f.Header["Content-Length"]):
 		return malformedHeader
-	// must-understand makes no-store void for those who understand the status (§5.2.2.3).
+	// must-understand makes no-store void for caches that understand the status (§5.2.2.3).
 	case d.NoStore && !d.MustUnderstand:
 		return noStore
 	case d.Private:
@@ -155,15 +157,15 @@ func (r *Route) refuse(f Fetch, d httpcache.Directives) Reason {
 	return r.StoreIf.judgeLength(f.BodyLength, f.MaxObject)
 }
 
-// mayShareError reports whether the response is an error that those who already wait may have. Nothing is relaxed for
-// it but what the route overrides.
+// mayShareError reports whether the response is an error that waiting requests may share. Only the route's overrides
+// relax the rules for it.
 func mayShareError(f Fetch, d httpcache.Directives) bool {
 	_, star := httpcache.ParseVary(f.Header["Vary"])
 	return f.Status >= 500 && httpcache.ForEveryone(f.Status) && !d.Private && !d.NoStore && !d.Malformed && !f.Authorized &&
 		!star && !httpcache.SetsCookie(f.Header)
 }
 
-// allows reports whether the route stores this type. A response that names none, or several, fits no list.
+// allows reports whether the route stores this type. A response with no Content-Type, or with several, fits no list.
 func (s StoreIf) allows(contentType []string) bool {
 	if len(s.ContentTypes) == 0 {
 		return true

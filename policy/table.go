@@ -20,45 +20,45 @@ type Table struct {
 	anyHost methodTree
 }
 
-// methodTree holds the patterns of one host.
+// methodTree has the patterns of one host.
 type methodTree struct {
 	methods   map[string]*node
 	anyMethod node
 	prefixes  prefixes
 }
 
-// leaf is where a pattern ends.
+// leaf is the end of a pattern in the tree, with the conditions of its route.
 type leaf struct {
 	route   *Route
 	pattern *Pattern
-	path    []constraint // on wildcards, of which the i-th is the pattern's i-th; without an expression: none
-	rest    []constraint // on what else a request says
+	path    []constraint // on wildcards
+	rest    []constraint // on other values of a request
 	clients []netip.Prefix
 }
 
-// conditional reports whether the pattern alone does not make a request the route's.
+// conditional reports whether a request must meet conditions besides the pattern.
 func (l *leaf) conditional() bool { return len(l.path)+len(l.rest)+len(l.clients) > 0 }
 
 // constraint is one condition of Route.Where.
 type constraint struct {
 	of       Placeholder
-	wildcard int            // its place in the pattern, where the condition is on one
+	wildcard int            // its index among the pattern's wildcards, for a condition on one
 	value    *regexp.Regexp // anchored at both ends
 }
 
-// asking is what conditions are tested on, besides the path.
+// asking has the values that conditions are tested on, besides the path.
 type asking struct {
-	query  string // as it came
+	query  string // raw
 	header http.Header
 	client netip.Addr
-	// every has conditions on anything but the path taken for fulfilled or not, as may be: all routes are collected that a request
-	// for this path could be of.
+	// every ignores conditions on anything but the path. Matching then collects in routes all routes of which a request
+	// for this path could be.
 	every  bool
 	routes []*Route
 }
 
-// NewTable builds the table of routes. Every pair of patterns that conflicts is reported, as a *ConflictError each in
-// one joined error (its Unwrap() []error lists them). The routes must not be changed afterwards.
+// NewTable builds the table of routes. It reports every pair of conflicting patterns, as a *ConflictError each in one
+// joined error (its Unwrap() []error lists them). The routes must not be changed afterwards.
 func NewTable(routes []*Route) (*Table, error) {
 	if errs := conflicts(routes); len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -78,7 +78,7 @@ func NewTable(routes []*Route) (*Table, error) {
 
 func conflicts(routes []*Route) (errs []error) {
 	var seen []RoutePattern
-	var conditional []bool // of each seen
+	var conditional []bool // for each of seen
 	var owners []*Route
 	for _, r := range routes {
 		for _, p := range r.Patterns {
@@ -88,7 +88,7 @@ func conflicts(routes []*Route) (errs []error) {
 			}
 			b, where := RoutePattern{Route: r.Name, Pattern: p}, r.conditional(p)
 			for i, a := range seen {
-				// Of routes with the same pattern those with conditions are tried first.
+				// Among routes with the same pattern, those with conditions are tried first.
 				told := (where || conditional[i]) && owners[i] != r && a.Pattern.equals(p)
 				if a.Pattern.conflicts(p) && !told {
 					errs = append(errs, &ConflictError{A: a, B: b})
@@ -100,7 +100,7 @@ func conflicts(routes []*Route) (errs []error) {
 	return errs
 }
 
-// conditional reports whether not all requests that the pattern matches are the route's.
+// conditional reports whether the route has conditions on the requests that the pattern matches.
 func (r *Route) conditional(p Pattern) bool {
 	for of := range r.Where {
 		if of.Kind != FromWildcard || slices.Contains(p.Wildcards(), of.Name) {
@@ -151,28 +151,29 @@ func (t *Table) add(l *leaf) {
 	n.add(l.pattern.segments, l)
 }
 
-// maxInline is how many wildcards a Match holds without allocating.
+// maxInline is how many wildcards a Match has room for without allocating.
 const maxInline = 8
 
-// Match is the route of a request and what its wildcards stand for. It is a value of one request and not safe for
+// Match is the route of a request with the values of its wildcards. It is a value of one request and not safe for
 // concurrent writing.
 type Match struct {
 	Route   *Route // nil: none
-	Skipped *Route // the most specific one whose pattern matches and whose conditions do not hold; nil: none
-	// table is where it was found, also without a route: what a write makes unusable is named by the routes that read it.
+	Skipped *Route // the most specific route whose pattern matches and whose conditions do not hold; nil: none
+	// table is the table that was searched, also where no route was found: the effects of a write also have the names
+	// that the reading routes give.
 	table   *Table
 	pattern *Pattern
 	values  [maxInline]string // raw, in the order of the pattern's wildcards
-	more    []string          // the values beyond
+	more    []string          // the values beyond maxInline
 	count   int
 }
 
-// Match finds the route of a request by method, host and raw path, and where routes have conditions, by its query as it came, its
-// header and the address that it is from. Without one the reason is NoRoute, or UncleanPath for
-// a path that is not the same to everyone. Nothing is redirected, cleaned or answered, and nothing allocated as long as
-// the pattern has at most eight wildcards and no condition has to be tested on a value with escapes or in several lines. A route whose
-// conditions do not hold is not the request's: the next most specific one is tried, of those with the same pattern in the
-// order of the routes, and the one without conditions last.
+// Match finds the route of a request by method, host and raw path, and where routes have conditions, by its raw query,
+// its header and the client's address. Without a route the reason is NoRoute, or UncleanPath for a path that servers
+// read differently. Match does not redirect, clean or answer. It allocates only where the pattern has more than eight
+// wildcards, or where a condition is tested on a value with escapes or in several lines. If the conditions of a route
+// do not hold, the next most specific route is tried. Among routes with the same pattern, those with conditions are
+// tried in their order, and the route without conditions last.
 func (t *Table) Match(method string, target httpcache.Target, header http.Header, client netip.Addr) (Match, Reason) {
 	m := Match{table: t}
 	if !isCleanPath(target.Path) {
@@ -185,7 +186,7 @@ func (t *Table) Match(method string, target httpcache.Target, header http.Header
 	return m, NoReason
 }
 
-// readers are the routes that a GET of a target may be of, whatever else it says.
+// readers are the routes of which a GET of a target may be, whatever the rest of the request.
 func (t *Table) readers(target httpcache.Target) []*Route {
 	if !isCleanPath(target.Path) {
 		return nil
@@ -204,7 +205,7 @@ func (t *Table) find(method string, target httpcache.Target, m *Match, a *asking
 	return t.anyHost.match(method, target.Path, m, a)
 }
 
-// tree finds the patterns of a host, whatever its case.
+// tree finds the patterns of a host, in any case.
 func (t *Table) tree(host string) *methodTree {
 	var buf [255]byte // no host name is longer (RFC 1035 §2.3.4)
 	if len(host) > len(buf) {
@@ -230,7 +231,7 @@ func (t *methodTree) match(method, path string, m *Match, a *asking) bool {
 	return t.anyMethod.match(path, m, a)
 }
 
-// take makes the first of the leaves the match whose conditions hold.
+// take makes the first leaf whose conditions hold the match.
 func (m *Match) take(leaves []*leaf, a *asking) bool {
 	for _, l := range leaves {
 		if !m.fits(l, a) {
@@ -269,7 +270,7 @@ func (m *Match) fits(l *leaf, a *asking) bool {
 	return len(l.clients) == 0 || slices.ContainsFunc(l.clients, func(p netip.Prefix) bool { return p.Contains(a.client) })
 }
 
-// meets reports whether what the request says meets a condition.
+// meets reports whether the request meets a condition.
 func (a *asking) meets(c *constraint) bool {
 	there := false
 	switch c.of.Kind {
@@ -315,8 +316,8 @@ func (m *Match) raw(i int) string {
 	return m.more[i-maxInline]
 }
 
-// wildcard is what a wildcard of the matched pattern stands for, unescaped once. It reports false when the pattern has
-// no wildcard of this name.
+// wildcard is the value of a wildcard of the matched pattern, unescaped once. ok is false where the pattern has no
+// wildcard of this name, or where the value has a malformed escape.
 func (m *Match) wildcard(name string) (string, bool) {
 	raw, ok := m.rawWildcard(name)
 	if !ok {
@@ -342,7 +343,7 @@ func (m *Match) rawWildcard(name string) (string, bool) {
 	return "", false
 }
 
-// Pattern is the pattern that matched; the zero Pattern when none did.
+// Pattern is the matched pattern; the zero Pattern where none matched.
 func (m *Match) Pattern() Pattern {
 	if m.pattern == nil {
 		return Pattern{}

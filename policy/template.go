@@ -18,7 +18,7 @@ type Template struct {
 	parts []part
 }
 
-// part is a text, or a placeholder when its kind is set.
+// part is a text, or a placeholder where its kind is set.
 type part struct {
 	text        string
 	placeholder Placeholder
@@ -30,7 +30,7 @@ type Placeholder struct {
 	Name string // of the wildcard, parameter, field (canonical) or cookie; the path into the body; empty for the host
 }
 
-// PlaceholderKind says where the value of a placeholder comes from.
+// PlaceholderKind is the source of the value of a placeholder.
 type PlaceholderKind uint8
 
 const (
@@ -39,13 +39,13 @@ const (
 	FromHeader                              // {header.NAME}: a request header field
 	FromCookie                              // {cookie.NAME}: a request cookie
 	FromHost                                // {host}: the client's Host, in lower case and without port
-	FromBody                                // {body.PATH}: a value of the request's JSON body; only of what a write invalidates
-	FromResponse                            // {response.PATH}: a value of the JSON that answers it; likewise
+	FromBody                                // {body.PATH}: a value of the request's JSON; only for invalidations
+	FromResponse                            // {response.PATH}: a value of the answer's JSON; only for invalidations
 )
 
 // ParseTemplate parses a text with placeholders {wildcard}, {query.NAME}, {header.NAME}, {cookie.NAME}, {host},
-// {body.PATH} and {response.PATH}; {{ and }} stand for braces. PATH is a path of gjson made of names and indexes separated by dots, and #
-// for every element of an array, such as items.#.sku.
+// {body.PATH} and {response.PATH}; {{ and }} stand for braces. PATH is a path of gjson: names and indexes separated by
+// dots, and # for every element of an array, such as items.#.sku.
 func ParseTemplate(s string) (Template, error) {
 	if s == "" {
 		return Template{}, errors.New("parse template: it is empty")
@@ -78,7 +78,7 @@ func ParseTemplate(s string) (Template, error) {
 	return t, nil
 }
 
-// add appends the text so far, and the placeholder if it is one.
+// add appends the text so far, and p unless its kind is zero.
 func (t *Template) add(text *strings.Builder, p Placeholder) {
 	if text.Len() > 0 {
 		t.parts = append(t.parts, part{text: text.String()})
@@ -124,8 +124,8 @@ func parsePlaceholder(s string) (Placeholder, error) {
 	return Placeholder{}, errors.New("want a wildcard, query., header., cookie., body., response. or host")
 }
 
-// checkBodyPath refuses what gjson knows beyond names, indexes and "#": it may select fewer values than the write
-// touches, and what is not selected would stay in the cache.
+// checkBodyPath refuses the syntax of gjson beyond names, indexes and "#". Such a path may select fewer values than the
+// write changes, and copies of the others would stay valid.
 func checkBodyPath(p string) error {
 	steps := strings.Split(p, ".")
 	for _, step := range steps {
@@ -142,7 +142,7 @@ func checkBodyPath(p string) error {
 	return nil
 }
 
-// String is the template as it was written.
+// String is the template as written.
 func (t Template) String() string { return t.text }
 
 // Zero reports whether t is no template at all.
@@ -169,8 +169,8 @@ func (t Template) uses(kind PlaceholderKind) bool {
 	return slices.ContainsFunc(t.parts, func(p part) bool { return p.placeholder.Kind == kind })
 }
 
-// escapeName makes a value fit for a name: the separators of names and everything that could imitate them are
-// percent-encoded, so that two different values never give the same name.
+// escapeName makes a value fit for a name. It percent-encodes the separators of names and all bytes that could imitate
+// them, so that two different values never give the same name.
 func escapeName(value string) string {
 	return httpcache.Escape(value, func(c byte) bool { return c == ':' || c == '/' || c == '%' || c < ' ' || c == 0x7f })
 }

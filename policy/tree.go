@@ -7,12 +7,12 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// node is a place in the tree of patterns, after as many segments as it is deep. A request visits every node at most
-// once, so that no path can make matching cost more than the tree is large.
+// node is a place in the tree of patterns; its depth is the number of segments before it. A request visits every node
+// at most once, so that the cost of a match is bounded by the size of the tree, for any path.
 type node struct {
-	leaf     []*leaf       // the path ends here
-	dollar   []*leaf       // a slash is left
-	rest     []*leaf       // at least a slash is left
+	leaf     []*leaf       // patterns that end here
+	dollar   []*leaf       // patterns that need a final slash
+	rest     []*leaf       // patterns that need a slash and match any rest
 	single   *node         // after any one segment
 	literals []literalNode // after one certain segment; sorted
 }
@@ -43,7 +43,8 @@ func (n *node) add(segments []segment, l *leaf) {
 	}
 }
 
-// ordered adds a leaf to those of the same pattern: in their order, but for the one without conditions, which is the last.
+// ordered adds a leaf to those of the same pattern. The leaves keep their order, except that the leaf without
+// conditions is last.
 func ordered(leaves []*leaf, l *leaf) []*leaf {
 	if last := len(leaves) - 1; last >= 0 && !leaves[last].conditional() {
 		return slices.Insert(leaves, last, l)
@@ -51,7 +52,7 @@ func ordered(leaves []*leaf, l *leaf) []*leaf {
 	return append(leaves, l)
 }
 
-// literal is the child for a segment, made if there is none.
+// literal is the child for a segment; it is made where the node has none.
 func (n *node) literal(text string) *node {
 	i, found := slices.BinarySearchFunc(n.literals, text, func(c literalNode, text string) int {
 		return strings.Compare(c.text, text)
@@ -62,8 +63,8 @@ func (n *node) literal(text string) *node {
 	return n.literals[i].node
 }
 
-// match finds the most specific pattern for what is left of a clean path: a literal before a wildcard before the rest.
-// A branch that leads nowhere is left again for the next one.
+// match finds the most specific pattern for the rest of a clean path: it tries a literal before a wildcard, and a
+// wildcard before the rest. From a branch without a match it returns to the next one.
 func (n *node) match(path string, m *Match, a *asking) bool {
 	switch {
 	case n == nil:

@@ -6,20 +6,23 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// selectedBy is the request fields that select among the variants of an answer, given those that its Vary names, sorted. Four
-// things make it differ from Vary:
+// selectedBy are the request fields that select among the variants of an answer, sorted. names are the fields of its
+// Vary. The result differs from Vary for four reasons.
 //
-// Fills of a route that compresses never tell the origin what the client accepts, so that cannot have selected anything.
-// Otherwise a coded answer is never one for all, though many origins forget to say so.
+// A fill of a route that compresses never tells the origin which codings the client accepts, so Accept-Encoding cannot
+// have selected the answer. On other routes a coded answer is never one for all clients, though many origins forget to
+// name Accept-Encoding in Vary.
 //
-// A field that a fill sent only because another answer of the route had named it in Vary is part of the variant, whatever this
-// answer says: the origin saw it, and no key has it. Without that, one client's value would be in the answer for all.
+// A field that a fill sent only because another answer of the route named the field in Vary is part of the variant,
+// whatever this answer says: the origin saw the field, and no key has it. Otherwise one client's value could shape the
+// answer for all.
 //
 // Origin is part of the variant where the request had it, unless the answer is one for every Origin.
 //
-// A field of which the key has what is preferred most is part of the variant where the origin was told more of it, or would have been,
-// had the client said more: where Vary is known to name it, and one says "es", its answer is not for who says "es, de;q=0.5". So it is
-// where the origin refuses what is preferred: what else the client accepts has had its part in that.
+// A field of which the key has the most preferred element is part of the variant where the origin was told more of the
+// field, or would have been, had the client sent more. If Vary is known to name the field, the answer to a client that
+// sends "es" is not for a client that sends "es, de;q=0.5". The field is also part of the variant where the origin
+// refuses the preferred element: the other elements that the client accepts have influenced the refusal.
 func (r *Route) selectedBy(names []string, f Fetch) []string {
 	told := r.Compression == httpcache.Identity || f.Through
 	switch {
@@ -58,14 +61,14 @@ func (r *Route) selectedBy(names []string, f Fetch) []string {
 	return names
 }
 
-// keyedField reports whether a field that a fill forwards is part of the storage key: declared by the route, put together of
+// keyedField reports whether a field that a fill forwards is part of the storage key: declared by the route, built of
 // declared cookies, describing a content, or unlisted and keyed.
 func (r *Route) keyedField(name string) bool {
 	fields := r.fields()
 	return fields.declares(name) || name == "Cookie" || slices.Contains(contentFields, name) || fields.keysUnlisted(name)
 }
 
-// withName is a sorted list with a name in it.
+// withName is a sorted list with a name added, unless the list has it already.
 func withName(names []string, name string) []string {
 	at, found := slices.BinarySearch(names, name)
 	if found {

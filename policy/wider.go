@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// maxSpared bounds what a wider name leaves alone: with more, a name is not widened.
+// maxSpared bounds the names that a wider name spares: beyond the bound a name is not widened.
 const maxSpared = 1024
 
-// prefixes are the literal beginnings of the patterns of one host as KindPrefix has them, without trailing slash; the whole host is
-// "". Sorted, each once.
+// prefixes are the literal beginnings of the patterns of one host in the form of KindPrefix, without trailing slash; ""
+// is the whole host. Sorted, without duplicates.
 type prefixes []string
 
 func (p *prefixes) add(l *leaf) {
@@ -27,22 +27,24 @@ func (p *prefixes) add(l *leaf) {
 	}
 }
 
-// below reports whether a path is a prefix or below it.
+// below reports whether a path equals a prefix or is below it.
 func below(path, prefix string) bool {
 	rest, ok := strings.CutPrefix(path, prefix)
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// Wider are names that find every copy that a URL's, path's or prefix's name finds, and are of few: the deepest prefix of the path
-// that begins a pattern. Copies that bear one of the spared names, other patterns' prefixes below it, are not meant: they cost the
-// copies that the patterns with this beginning have, and no others. There are none for members that are no
-// names of URLs, or as wide already, or would have too many exceptions.
+// Wider are names that find every copy that the name of a URL, path or prefix finds, and of which there are few: the
+// deepest prefix of the path that begins a pattern. Copies that bear one of the spared names, which are prefixes of
+// other patterns below it, are not meant. So a wider name costs only the copies of the patterns with this beginning.
+// Wider returns nothing for members of other kinds, for names that are as wide already, and where there would be too
+// many spared names.
 //
-// What is found does not depend on whose table this is: each copy below a prefix bears the prefix's name, whatever route it belongs to on
-// another instance or after the next change of the configuration, and no copy that the name finds bears a spared one. The name of a
-// route would not do.
+// The result finds the same copies with any table. Each copy below a prefix bears the prefix's name, whatever its route
+// on another instance or after the next change of the configuration, and no copy that m finds bears a spared name. The
+// name of a route does not have this property.
 //
-// A client makes up hosts as it makes up paths. A host that is in no pattern is widened to every host, but for those in patterns.
+// A client can make up hosts as well as paths. A host that is in no pattern is widened to every host, except those in
+// patterns.
 func (t *Table) Wider(m Member) (wider, spared []Member) {
 	host, path, ok := strings.Cut(m.Value(), "/")
 	if k := m.Kind(); !ok || host == purgedHost || k != KindURL && k != KindPath && k != KindPrefix {

@@ -8,35 +8,37 @@ import (
 )
 
 const (
-	// fillShare is the part of the memory that fills in flight may take: one fourth.
+	// fillShare is the divisor of the memory for fills in flight: these may take one fourth.
 	fillShare = 4
-	// requestShare is the part that the bodies of requests may take, one eighth, and leastRequests what they may in any case, in bytes.
+	// requestShare is the divisor of the memory for the bodies of requests: these may take one eighth. leastRequests is
+	// how many bytes these may take in any case, even of a small memory.
 	requestShare  = 8
 	leastRequests = 4 << 20
-	// budgetStep is how far reservations move, in bytes, before the cache's maximum follows.
+	// budgetStep is by how many bytes the reservations must have moved before moved tells the cache.
 	budgetStep = 1 << 20
 )
 
-// Budget counts the bytes of bodies that are under way, for which the stored copies make room: those of answers that are being fetched,
-// and beside them those of requests, which have a share of their own. It is safe for concurrent use.
+// Budget counts the bytes of bodies that are under way, for which the stored copies make room. The bodies are those of
+// answers that fills fetch and, in a share of their own, those of requests. A Budget is safe for concurrent use.
 type Budget struct {
-	// changed has the copies make room. It is called with mu held, so that of two changes the later one counts: called without, the
-	// one that was overtaken could set the room back. It must not call the Budget.
+	// changed has the copies make room for the reserved bytes. The Budget calls changed with mu held, so that calls
+	// come in the order of the changes. Without mu, goroutine A could reserve, goroutine B reserve more and call
+	// changed, and A's late call would set the room back. changed must not call the Budget.
 	changed func(reserved int64)
 
 	mu       lockorder.Mutex[lockorder.Budget]
 	limit    int64                  // guarded by mu
 	reserved int64                  // for answers; guarded by mu
 	requests int64                  // for requests; guarded by mu
-	of       map[netip.Prefix]int64 // of that, for each client that has any; nil: none ever had; guarded by mu
+	of       map[netip.Prefix]int64 // part of requests by client; nil: no client ever had any; guarded by mu
 	told     int64                  // the argument of the last call of changed; guarded by mu
 }
 
-// Reserve takes n bytes for an answer, or reports that fills in flight hold all they may.
+// Reserve takes n bytes for an answer, and reports false where fills in flight hold all that they may.
 func (b *Budget) Reserve(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n > b.limit-b.reserved { // so written, no n overflows
+	if n > b.limit-b.reserved { // in this form no n overflows
 		return false
 	}
 	b.reserved += n
@@ -44,7 +46,8 @@ func (b *Budget) Reserve(n int64) bool {
 	return true
 }
 
-// ReserveSpare is Reserve for what must not keep fills from being stored: half of what they may hold is left to them.
+// ReserveSpare is Reserve for bytes that must not keep fills from being stored. ReserveSpare leaves half of the limit
+// to fills.
 func (b *Budget) ReserveSpare(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -64,14 +67,14 @@ func (b *Budget) Release(n int64) {
 	b.moved()
 }
 
-// Reserved is the number of bytes taken, for answers and requests.
+// Reserved is the number of bytes that answers and requests hold.
 func (b *Budget) Reserved() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.reserved + b.requests
 }
 
-// resize changes the limit. Fills in flight keep what they have.
+// resize changes the limit. Fills in flight keep the bytes that they hold.
 func (b *Budget) resize(limit int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,7 +83,7 @@ func (b *Budget) resize(limit int64) {
 	b.changed(b.told)
 }
 
-// moved has the copies make room. The caller holds mu.
+// moved calls changed where the sum has moved by budgetStep or more since the last call. The caller holds mu.
 func (b *Budget) moved() {
 	now := b.reserved + b.requests
 	if d := now - b.told; d >= budgetStep || d <= -budgetStep {
@@ -89,25 +92,26 @@ func (b *Budget) moved() {
 	}
 }
 
-// Room is the memory that one request's body takes of a Budget. Whoever has the body has a reference to its room: the request itself,
-// and what goes on without it, such as a fetch with its content. The last one gives the memory back.
+// Room is the memory that one request's body takes of a Budget. The request has a reference, and so has each goroutine
+// that outlives the request with its body, such as a fetch. Release of the last reference gives the memory back.
 type Room struct {
 	budget     *Budget
 	client     netip.Prefix
-	bytes      int64 // written by the first owner alone, before there are others
+	bytes      int64 // only the first owner writes it, before there are other references
 	references atomic.Int32
 }
 
-// Room is room for no bytes yet, with one reference, on the account of a client; the zero Prefix is nobody in particular.
+// Room returns a Room of no bytes, with one reference, on the account of a client. The zero Prefix stands for no client
+// in particular.
 func (b *Budget) Room(client netip.Prefix) *Room {
 	r := &Room{budget: b, client: client}
 	r.references.Store(1)
 	return r
 }
 
-// Grow takes n bytes more, or reports that the bodies of requests hold all they may, or those of the client as much as one may: no more
-// than it leaves to others. So a client alone has half of the share, two have a third each, and whoever comes finds something. Nobody else
-// may have a reference yet.
+// Grow takes n bytes more. Grow reports false where the bodies of requests hold all that they may, or where the client
+// would hold more than Grow leaves to other clients. So one client alone gets half of the share, two get a third each,
+// and a newcomer always finds some bytes free. The caller must have the only reference.
 func (r *Room) Grow(n int64) bool {
 	b := r.budget
 	b.mu.Lock()
@@ -123,14 +127,14 @@ func (r *Room) Grow(n int64) bool {
 	return true
 }
 
-// Hold adds a reference. Nil has none.
+// Hold adds a reference. A nil Room counts none.
 func (r *Room) Hold() {
 	if r != nil {
 		r.references.Add(1)
 	}
 }
 
-// Release gives a reference back. Nil has none.
+// Release gives a reference back. A nil Room counts none.
 func (r *Room) Release() {
 	if r == nil || r.references.Add(-1) > 0 {
 		return
@@ -143,7 +147,7 @@ func (r *Room) Release() {
 	b.moved()
 }
 
-// account puts n bytes to what a client has. The caller holds mu.
+// account adds n bytes to those of a client. The caller holds mu.
 func (b *Budget) account(client netip.Prefix, n int64) {
 	if !client.IsValid() {
 		return

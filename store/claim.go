@@ -2,33 +2,37 @@ package store
 
 import "context"
 
-// ClaimResult is how a fetch ended that another instance was making.
+// ClaimResult says how a fetch by another instance ended.
 type ClaimResult uint8
 
 const (
-	// Vacant: whoever was fetching has died or given up its claim. Claim again. The zero value.
+	// Vacant: the instance that had the claim has died or given the claim up. The waiter claims again. The zero value.
 	Vacant ClaimResult = iota
 	// Shared: a copy is in the tier that all instances share.
 	Shared
-	// Unshared: an answer came, and there is no copy of it to share. Each instance fetches for itself.
+	// Unshared: an answer came, but there is no copy of the answer to share. Each instance fetches for itself.
 	Unshared
 )
 
-// Claims lets one of all instances that share a tier fetch what none of them has. It must be safe for concurrent use.
+// Claims lets one of all instances that share a tier make a fetch for all. Implementations must be safe for concurrent
+// use.
 type Claims interface {
-	// Claim asks for the right to fetch what belongs under a storage key. On an error, which comes at once where the tier is
-	// down, each instance fetches for itself.
+	// Claim asks for the right to fetch the answer for a storage key. On an error each instance fetches for itself. The
+	// error comes at once where the tier is down.
 	Claim(ctx context.Context, key string) (Claim, error)
 }
 
-// Claim is the right to fetch on behalf of all instances, or word that another one has it. A right that is held runs out by
-// itself only when its process has died.
+// Claim is the right to fetch on behalf of all instances, or the news that another instance has the right. A held right
+// expires by itself only where its process has died, or cannot reach the tier to renew the right.
 type Claim interface {
-	// Held reports whether the caller has the right. It then must call Release once, and otherwise Await. Before it fetches it
-	// looks into the tier once more: a copy may have come since it last did, and the right be free for that reason.
+	// Held reports whether the caller has the right. A holder must call Release exactly once; any other caller calls
+	// Await. Before the fetch the holder looks into the tier once more: another instance may have stored a copy and
+	// released the right since the holder's last look.
 	Held() bool
-	// Release gives the right back and tells those who wait how it ended. It blocks for as long as a write to the tier may take.
+	// Release gives the right back and tells the waiting instances how the fetch ended. Release blocks for as long as a
+	// write to the tier may take.
 	Release(how ClaimResult)
-	// Await waits until the instance that has the right has released it, or has died. It fails only with ctx.
+	// Await waits until the instance that has the right has released the right or has died. Await fails only when ctx
+	// ends.
 	Await(ctx context.Context) (ClaimResult, error)
 }

@@ -7,20 +7,21 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// coded says how a copy's body is held when not as the origin sent it.
+// coded describes a body that is held in a coding which the origin did not send.
 type coded struct {
 	coding httpcache.Coding
 	length int // of the body without the coding
 }
 
-// NewCoded seals a response whose body is held in a coding. header is that of the plain body, and so is the copy's digest.
-// None of the arguments is used afterwards by the caller but plain, of which nothing is kept. The caller has a reference to the copy.
+// NewCoded seals a response whose body is held in a coding. header and the digest are those of the plain body. The
+// caller must not use header or body afterwards. The copy keeps nothing of plain. The caller has one reference to the
+// copy.
 func NewCoded(status int, header http.Header, plain []byte, coding httpcache.Coding, body []byte) *Copy {
 	c := newLoose(status, Digest(status, plain), made{head: headOf(header), coded: &coded{coding: coding, length: len(plain)}})
 	return c.begin(body)
 }
 
-// Coding is the coding that the body is held in and the header says nothing of; Identity: none.
+// Coding is the coding in which the body is held and of which the header says nothing. Identity means no such coding.
 func (c *Copy) Coding() httpcache.Coding {
 	if c.isPacked() {
 		return c.packed.coding()
@@ -31,7 +32,7 @@ func (c *Copy) Coding() httpcache.Coding {
 	return httpcache.Identity
 }
 
-// Length is the length of the body without the coding that it is held in.
+// Length is the length of the body without the coding of Coding.
 func (c *Copy) Length() int {
 	if c.isPacked() {
 		return c.packed.length(c)
@@ -42,8 +43,8 @@ func (c *Copy) Length() int {
 	return len(c.made().body)
 }
 
-// RecodeNotModified turns the header of a 304 about the plain body into that of one about the body as it is held. It does not describe
-// content.
+// RecodeNotModified turns the header of a 304 about the plain body into the header of a 304 about the body as held. A
+// 304 does not describe content, so only the Etag changes.
 func (c *Copy) RecodeNotModified(h http.Header) {
 	if c.Coding() == httpcache.Identity {
 		return
@@ -53,7 +54,8 @@ func (c *Copy) RecodeNotModified(h http.Header) {
 	}
 }
 
-// codingLines are the lines of Content-Encoding for each coding, which nobody writes to.
+// codingLines are the lines of Content-Encoding for each coding. Headers share these arrays, so nobody may write to
+// them.
 var codingLines = func() (lines [httpcache.Zstd + 1][1]string) {
 	for coding := range lines {
 		lines[coding][0] = httpcache.Coding(coding).String()
@@ -61,16 +63,16 @@ var codingLines = func() (lines [httpcache.Zstd + 1][1]string) {
 	return lines
 }()
 
-// appendRecoded appends the values of the fields that differ where the body goes out as it is held: of Content-Length, which is n bytes
-// long, and of Etag.
+// appendRecoded appends the values of the fields that differ where the body goes out as held: first of Content-Length,
+// a text of n bytes, then of Etag.
 func (c *Copy) appendRecoded(to []byte) (text []byte, n int) {
 	to = strconv.AppendInt(to, int64(len(c.Body())), 10)
 	var tags [2]string
 	return httpcache.AppendWeakETag(to, c.AppendValues(tags[:0], "Etag")), len(to)
 }
 
-// recode turns the header of the plain body into that of the body as it is held. values has room for two more; text is what appendRecoded
-// gave.
+// recode turns the header of the plain body into the header of the body as held. values must have room for two more.
+// text and n are what appendRecoded returned.
 func (c *Copy) recode(h http.Header, values []string, text string, n int) []string {
 	httpcache.RemoveDigests(h)
 	h["Content-Encoding"] = codingLines[c.Coding()][:]

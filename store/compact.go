@@ -2,11 +2,12 @@ package store
 
 import "unsafe"
 
-// mostMoves is how many runs are left for one change, so that none takes long.
+// mostMoves is how many runs compact empties for one change, so that no change takes long.
 const mostMoves = 4
 
-// compact moves what stands in thinly used pages together. What somebody has stays where it is; what is in its run stays as well then,
-// and is used as before. The caller holds mu.
+// compact moves the entries of thinly used runs into other runs, so that the heap can give pages back. A copy that
+// somebody has a reference to stays in its block. Its run then stays too, and Open lets the heap use the run again. The
+// caller holds mu.
 func (t *table) compact() {
 	heap := &t.room.heap
 	for range mostMoves {
@@ -18,7 +19,8 @@ func (t *table) compact() {
 			return
 		}
 		for block := range heap.Blocks(run) {
-			// The queue of one that has left is not written to until its block is given out again, which happens with mu held.
+			// An entry that has left the table is in no queue. Nobody writes its queue again until its block is given
+			// out again, which happens with mu held.
 			if e := (*entry)(block.At); e.queue() == newcomers || e.queue() == residents {
 				t.move(e, block.Size)
 			}
@@ -27,12 +29,13 @@ func (t *table) compact() {
 	}
 }
 
-// move moves an entry to another block, unless somebody has its copy.
+// move moves an entry to another block, unless somebody has a reference to its copy.
 func (t *table) move(e *entry, size int) {
 	s := t.shard(t.hashOf(e))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Whoever takes the copy holds the lock for it. So this stays as it is.
+	// table.take adds a reference only with the lock of the shard. While move holds that lock, an entry that is not
+	// held stays so.
 	if t.isHeld(e) {
 		return
 	}

@@ -7,8 +7,9 @@ import (
 	"cacheproxy/store/slab"
 )
 
-// entry is the beginning of a block. A Copy follows, or what an other has. Links and the queue are guarded by the table's mu, next and
-// what leads to it by that and the lock of the shard.
+// entry is the beginning of a block. A Copy follows, or the rest of an other. The table's mu guards older, newer and
+// the queue. The lock of the shard guards next and every link that leads to the entry: a writer holds mu and that lock,
+// a reader either.
 type entry struct {
 	next         slab.Ref // in its bucket
 	older, newer slab.Ref // in its queue
@@ -19,16 +20,17 @@ type entry struct {
 
 // Bits of entry.marks.
 const (
-	// readsMask is for reads since it came into its queue, up to mostReads; lower by one for each time that it might have had to go.
+	// readsMask is for the reads since the entry came into its queue, up to mostReads. makeRoom lowers the count each
+	// time that it spares the entry.
 	readsMask = 3
-	queueAt   = 2 // two bits; nowhere: it has left
+	queueAt   = 2 // two bits; nowhere: the entry has left
 	queueMask = 3 << queueAt
-	isOther   = 1 << 4 // no copy follows
+	isOther   = 1 << 4 // no Copy follows
 )
 
 func (e *entry) reads() uint32 { return e.marks.Load() & readsMask }
 
-// read counts a read. Of two at the same time one may not be counted.
+// read counts a read. Of two concurrent reads one may not be counted.
 func (e *entry) read() {
 	if n := e.marks.Load(); n&readsMask < mostReads {
 		e.marks.CompareAndSwap(n, n+1)
@@ -51,10 +53,10 @@ func (e *entry) mark(mask, bits uint32) {
 	}
 }
 
-// other is the beginning of the block of an item in Go's memory. Its key follows.
+// other is the beginning of the block of an item in Go's memory. The key follows.
 type other struct {
 	entry
-	item uint32 // where in the shard's items it is
+	item uint32 // index in the shard's items
 	key  uint32 // length
 }
 

@@ -10,8 +10,9 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// family is what the copies of one place have in common: how their keys begin, and the names of theirs that are of no copy alone. It stands
-// once in Go's memory, and each of its copies says its number. It never changes as long as one does.
+// family has the parts that the copies of one place have in common: the beginning of their keys, and those of their
+// names whose kind many copies have (ID.OfMany). A family stands once in Go's memory, and each of its copies says its
+// number. A family never changes while a copy uses it.
 type family struct {
 	prefix string
 	names  []invalidation.ID // sorted
@@ -19,42 +20,47 @@ type family struct {
 }
 
 const (
-	// maxFamilies is how many there may be at a time, a few hundred bytes each. A copy of one more has all of its own.
+	// maxFamilies bounds how many families there may be at a time, of a few hundred bytes each. Beyond the bound, a
+	// copy stores its whole key and all names itself.
 	maxFamilies = 1 << 14
-	// maxFolders is up to how many of them more are made for folders.
+	// maxFolders is the number of families up to which a folder still gets a new one.
 	maxFolders = maxFamilies / 4 * 3
-	// familiesAtOnce is how many places are made when there are too few.
+	// familiesAtOnce is how many places are made at a time.
 	familiesAtOnce = 1 << 8
-	// keyHead is how many bytes of a key are looked past for where the path begins: those are a number, in which any byte may be.
+	// keyHead is how many bytes at the beginning of a key prefixesOf skips: they are a number, in which any byte may
+	// occur.
 	keyHead = 8
-	// mostPrefix bounds how far into a key a folder may end.
+	// mostPrefix bounds how far into a key a folder may end, in bytes.
 	mostPrefix = 1 << 9
-	// mostShared is up to how many names a copy has some of them with its family. More are looked up where they are.
+	// mostShared is the largest number of names of a copy that shares names with its family. A copy with more stores
+	// all of them.
 	mostShared = 64
-	// swept is how many places are looked at for one that nobody uses any more, for each that is filled.
+	// swept is how many places are looked at for an unused family whenever a place is needed.
 	swept = 8
-	// sightings is how many folders are remembered that a copy has come to, about.
+	// sightings is about how many folders are remembered in which a copy was stored.
 	sightings = 1 << 12
 )
 
-// families are numbered from one; zero is none. Whoever has a copy may ask for its family. All else is for the one who holds the lock of
-// the table.
+// families has all families of a room, numbered from one; zero is none. A goroutine with a reference to a copy may ask
+// for the copy's family (at). All else is for the goroutine that holds the lock of the table.
 //
-// A copy is of the family of its folder, the path of its URL up to the last slash, from the second copy on that comes to that folder: what is
-// alone there has nothing in common with others. Else it is of the family of all copies of its route and host. A family begins with the names of its first copy,
-// and gives way to one with fewer when a copy comes that does not have them all. So the first few may be of families of their own.
+// The folder of a copy is the path of its URL up to the last slash. From the second copy of a folder on, copies belong
+// to the family of the folder: a copy alone in its folder has nothing in common with others. Other copies belong to the
+// family of their route and host. A family begins with the names of its first copy. When a copy comes that lacks some
+// of them, a family with fewer names replaces the old one for later copies. So the first few copies may belong to
+// families of their own.
 type families struct {
 	places   [maxFamilies / familiesAtOnce]atomic.Pointer[[familiesAtOnce]family]
 	latest   map[string]uint16 // by prefix
 	unused   []uint16
 	made     int // places that were ever filled
-	hand     int // which is looked at next
+	hand     int // the place that is looked at next
 	sighted  []uint32
-	scratch  []invalidation.ID // the names of a copy that are of no copy alone
-	leftover []invalidation.ID // those that its family does not have
+	scratch  []invalidation.ID // the names of a copy whose kind many copies have
+	leftover []invalidation.ID // the names of a copy that its family lacks
 }
 
-// at is the family of a number that a copy says; nil: none.
+// at is the family of a number; nil for zero.
 func (f *families) at(n uint16) *family {
 	if n == 0 {
 		return nil
@@ -62,8 +68,8 @@ func (f *families) at(n uint16) *family {
 	return &f.places[n/familiesAtOnce].Load()[n%familiesAtOnce]
 }
 
-// take finds the family of a copy with a key and names, and adds a use; zero: it has none. Where the copy shares the names of the family, own is
-// the others, until take is called again.
+// take finds the family of a copy with a key and names, and adds a use. n is zero where the copy gets no family. If the
+// copy shares the names of the family, own has the other names, until the next call of take.
 func (f *families) take(key string, names []invalidation.ID) (n uint16, own []invalidation.ID, shares bool) {
 	few := len(names) <= mostShared
 	f.scratch = f.scratch[:0]
@@ -99,8 +105,9 @@ func (f *families) take(key string, names []invalidation.ID) (n uint16, own []in
 	return n, f.leftover, true
 }
 
-// of is the latest family with a prefix, or one that takes its place because the copy, which is to share its names, does not have all of
-// them; zero: there is none, and no room.
+// of is the latest family with a prefix. If the copy is to share names (shares) and lacks some of that family's, of
+// makes a family of the common names and returns that. Zero: the prefix has no family, and none can be made or would be
+// worth making.
 func (f *families) of(prefix string, shares bool, most int) uint16 {
 	n, known := f.latest[prefix]
 	names := f.scratch
@@ -117,7 +124,7 @@ func (f *families) of(prefix string, shares bool, most int) uint16 {
 		}
 		names = slices.DeleteFunc(slices.Clone(old), lacks)
 	} else if !shares || prefix == "" && len(names) == 0 {
-		return 0 // it would be one without names
+		return 0 // the family would have nothing in common
 	}
 	if n = f.place(most); n == 0 {
 		return 0
@@ -131,7 +138,7 @@ func (f *families) of(prefix string, shares bool, most int) uint16 {
 	return n
 }
 
-// place is one for another family; zero: there are as many as there may be.
+// place is a free place for a family; zero: most families are in use.
 func (f *families) place(most int) uint16 {
 	for range min(swept, f.made) {
 		f.hand = f.hand%f.made + 1
@@ -160,14 +167,15 @@ func (f *families) place(most int) uint16 {
 	return uint16(f.made)
 }
 
-// give ends a use.
+// give ends a use. Zero stands for no family.
 func (f *families) give(n uint16) {
 	if n != 0 {
 		f.at(n).uses.Add(-1)
 	}
 }
 
-// isKnown reports whether a folder has a family, or should have one: a copy has come to it lately.
+// isKnown reports whether a folder has a family, or should get one because another copy of the folder was stored
+// lately.
 func (f *families) isKnown(folder string) bool {
 	if folder == "" {
 		return false
@@ -187,8 +195,9 @@ func (f *families) isKnown(folder string) bool {
 	return false
 }
 
-// prefixesOf is how the keys begin of all copies of a route and host whose paths are of one length, and how those of one folder of it do. Where
-// a key is made otherwise, both are found as well, and there are more families, or smaller ones.
+// prefixesOf returns two beginnings of a key: one that all keys of its route and host with paths of one length share,
+// and one that all keys of its folder share. Keys of another form get prefixes as well; their families are then more,
+// or smaller.
 func prefixesOf(key string) (host, folder string) {
 	if len(key) <= keyHead {
 		return "", ""

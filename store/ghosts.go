@@ -1,31 +1,32 @@
 package store
 
-// ghosts remembers the keys of entries that have left lately, by their hashes: one that comes again was let go of too early. A key may be
-// taken for another that shares its hash, and be forgotten early where two share a place.
+// ghosts remembers the hashes of keys that were evicted lately. A key that comes again was evicted too early. A key may
+// be taken for another that shares its hash, and may be forgotten early where two hashes share a slot.
 type ghosts struct {
 	slots []ghost // as many as a power of two
-	seen  uint32  // how many have left, modulo 2^32
+	seen  uint32  // evictions, modulo 2^32
 }
 
 type ghost struct{ hash, at uint32 }
 
-// leastGhosts is how many places there are at the least.
+// leastGhosts is the least number of slots.
 const leastGhosts = 1 << 10
 
-// add notes that an entry has left, of which there are so many others. There is a place for every second one.
+// add notes the hash of an evicted entry. entries is the number of entries in the table, for every second of which
+// ghosts has a slot.
 func (g *ghosts) add(h uint64, entries int) {
 	if len(g.slots) < entries/2 || g.slots == nil {
 		n := leastGhosts
 		for n < entries/2 {
 			n *= 2
 		}
-		g.slots = make([]ghost, n) // what was remembered is forgotten, which happens each time that there are twice as many
+		g.slots = make([]ghost, n) // forgets all hashes, each time that entries have doubled
 	}
 	g.seen++
 	g.slots[h%uint64(len(g.slots))] = ghost{hash: uint32(h >> 32), at: g.seen}
 }
 
-// take reports whether an entry has left among the last ones, as many as there are, and forgets it.
+// take reports whether a key was among the last evictions, as many as there are entries, and forgets the key.
 func (g *ghosts) take(h uint64, entries int) bool {
 	if len(g.slots) == 0 {
 		return false

@@ -9,11 +9,11 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// lineBreaks are what would let a value end its line. Like net/http, the head has spaces in their place: an origin that
-// sends a bare CR must not make a client see another field.
+// lineBreaks replaces the bytes that would end a line. Like net/http, the head has spaces in their place: an origin
+// that sends a bare CR must not make a client see another field.
 var lineBreaks = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
 
-// headOf writes a header as Copy.Head has it.
+// headOf writes a header in the form of Copy.Head.
 func headOf(header http.Header) string {
 	names, size := make([]string, 0, 32), 0
 	for name, values := range header {
@@ -38,7 +38,8 @@ func headOf(header http.Header) string {
 	return b.String()
 }
 
-// nextLine divides lines after the first, which it divides into name and value. Lines are as headOf writes them, and not empty.
+// nextLine splits lines after the first line, and that line into name and value. Lines are in the form of headOf, and
+// not empty.
 func nextLine(lines string) (name, value, rest string) {
 	colon, end := strings.IndexByte(lines, ':'), strings.IndexByte(lines, '\n')
 	return lines[:colon], lines[colon+len(": ") : end-len("\r")], lines[end+1:]
@@ -50,14 +51,14 @@ func (c *Copy) Has(name string) bool {
 	return ok
 }
 
-// Get is the first value of a field by its canonical name, or "". It is a view.
+// Get is the first value of a field by its canonical name, or "". The value is a view.
 func (c *Copy) Get(name string) string {
 	value, _ := c.first(name)
 	return value
 }
 
 func (c *Copy) first(name string) (value string, ok bool) {
-	// Names are sorted, and short: to compare them costs less than to divide their lines.
+	// Names are sorted and short: comparing names costs less than splitting lines.
 	for lines := c.Head(); lines != "" && lines[0] <= name[0]; {
 		if len(lines) > len(name) && lines[len(name)] == ':' && lines[:len(name)] == name {
 			_, value, _ = nextLine(lines)
@@ -68,7 +69,7 @@ func (c *Copy) first(name string) (value string, ok bool) {
 	return "", false
 }
 
-// AppendValues appends the values of a field by its canonical name, which are views.
+// AppendValues appends the values of a field by its canonical name. The values are views.
 func (c *Copy) AppendValues(to []string, name string) []string {
 	for lines := c.Head(); lines != ""; {
 		var n, value string
@@ -79,7 +80,7 @@ func (c *Copy) AppendValues(to []string, name string) []string {
 	return to
 }
 
-// Values are the values of a field by its canonical name, for the caller to keep.
+// Values are the values of a field by its canonical name. The caller may keep them.
 func (c *Copy) Values(name string) []string {
 	values := c.AppendValues(nil, name)
 	for i, v := range values {
@@ -88,8 +89,9 @@ func (c *Copy) Values(name string) []string {
 	return values
 }
 
-// CopyHeaderAnd adds the stored fields to dst, for the caller to keep. It gives besides more as a string, and an empty slice with room for
-// two: so whoever adds a line or two allocates nothing for them. Where held is set, the header is not that of the plain body, but of the body as it is held.
+// CopyHeaderAnd adds the stored fields to dst; the caller may keep their values. CopyHeaderAnd also returns more as a
+// string, and an empty slice with room for two values, so that a caller that adds a line or two allocates nothing for
+// them. If held is set, the header describes the body as held, not the plain body.
 func (c *Copy) CopyHeaderAnd(dst http.Header, held bool, more []byte) (text string, room []string) {
 	head := c.Head()
 	var scratch [128]byte
@@ -123,10 +125,10 @@ func (c *Copy) CopyHeaderAnd(dst http.Header, held bool, more []byte) (text stri
 	return all[len(head)+len(coded):], values[len(values) : len(values) : len(values)+2]
 }
 
-// copyHeader adds the stored fields to dst, for the caller to keep.
+// copyHeader adds the stored fields to dst. The caller may keep their values.
 func (c *Copy) copyHeader(dst http.Header) { c.CopyHeaderAnd(dst, false, nil) }
 
-// Header is the stored header section as a map of its own.
+// Header is the stored header section as a new map, which the caller may keep.
 func (c *Copy) Header() http.Header {
 	h := make(http.Header, 16)
 	c.copyHeader(h)

@@ -4,21 +4,21 @@ import (
 	"slices"
 )
 
-// Item is what is stored under a storage key: a *Copy, *Parts or *Variants. A *Mark has a key of its own.
+// Item is a value under a storage key: a *Copy, *Parts or *Variants. A *Mark has a key of its own.
 type Item interface {
-	// cost is the memory that the item takes in Go's memory besides its key, in bytes.
+	// cost is the bytes that the item takes in Go's memory besides its key.
 	cost() int
 }
 
-// MaxVariants is how many copies of one URL are told apart in memory, by Vary and by what clients prefer together. Beyond it the one that
-// was not read for the longest goes.
+// MaxVariants bounds how many copies of one URL memory holds, whether Vary or the clients' preferences tell the copies
+// apart. Beyond the bound the copy goes that was not read for the longest.
 const MaxVariants = 64
 
-// maxSelections is how many different Vary fields of one URL are remembered.
+// maxSelections bounds how many different lists of Vary fields of one URL are remembered.
 const maxSelections = 4
 
-// Variants says that copies of a URL are stored under keys of their own, by the request header fields that Vary
-// names (RFC 9111 §4.1). It is immutable: a change makes a new one.
+// Variants says that copies of a URL are stored under keys of their own, by the request header fields that Vary names
+// (RFC 9111 §4.1). Variants are immutable: a change makes new ones.
 type Variants struct {
 	// Selections are the distinct lists of field names seen in Vary, the latest first.
 	Selections [][]string
@@ -26,10 +26,11 @@ type Variants struct {
 	Keys []string
 }
 
-// with adds a copy, and says which keys it displaces: least if it is there, else the oldest.
+// with adds a key, and returns the keys that with displaces beyond MaxVariants: least where the list has it, else the
+// oldest.
 func (v *Variants) with(names []string, key, least string) (next *Variants, displaced []string) {
 	if v == nil {
-		// One allocation, since most lists stay as they begin.
+		// One allocation, since most lists keep one selection and one key.
 		first := &struct {
 			Variants
 			selections [1][]string
@@ -56,8 +57,8 @@ func (v *Variants) with(names []string, key, least string) (next *Variants, disp
 	return next, displaced
 }
 
-// join adds what another instance knows of the variants of the same URL. Its own come first where there is room for no more,
-// and its own copies are taken for the latest.
+// join adds the selections and keys that another instance knows of the same URL. If the bounds leave too little room,
+// the selections of v come first, and the keys of v count as the latest.
 func (v *Variants) join(other *Variants) *Variants {
 	next := &Variants{Selections: slices.Clip(v.Selections)}
 	for _, s := range other.Selections {
@@ -79,7 +80,7 @@ func (v *Variants) join(other *Variants) *Variants {
 	return next
 }
 
-// Names is every field name that any selection names, sorted.
+// Names has every field name of any selection, sorted.
 func (v *Variants) Names() []string {
 	if len(v.Selections) == 1 {
 		return v.Selections[0]

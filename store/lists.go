@@ -6,13 +6,14 @@ import (
 	"sync/atomic"
 )
 
-// maxLists is how many different lists there may be in use: more than people write down. A copy with one more is not stored.
+// maxLists bounds how many different lists may be in use, more than people write down. A copy with one list more is not
+// stored.
 const maxLists = 1 << 12
 
-// lists has each list of field names once that copies were selected by: there are few, and many copies. Lists are numbered from one;
-// zero is the empty one.
+// lists has each list of field names from Vary once: there are few lists, and many copies. Lists are numbered from one;
+// zero is the empty list.
 type lists struct {
-	all atomic.Pointer[[]*list] // a slice that is never written to
+	all atomic.Pointer[[]*list] // nobody writes to the slice; take stores a new one
 }
 
 type list struct {
@@ -20,7 +21,7 @@ type list struct {
 	uses  atomic.Int64
 }
 
-// at is a list that is in use.
+// at is a list that is in use; nil for zero.
 func (l *lists) at(n uint16) []string {
 	if n == 0 {
 		return nil
@@ -28,7 +29,8 @@ func (l *lists) at(n uint16) []string {
 	return (*l.all.Load())[n-1].names
 }
 
-// take adds a use of a list. Calls come one after another. It reports false where there are too many different ones.
+// take adds a use of a list. The caller makes sure that calls do not overlap. take reports false where maxLists
+// different lists are in use.
 func (l *lists) take(names []string) (n uint16, ok bool) {
 	if len(names) == 0 {
 		return 0, true
@@ -66,7 +68,7 @@ func (l *lists) take(names []string) (n uint16, ok bool) {
 	return uint16(unused + 1), true
 }
 
-// give ends a use of a list.
+// give ends a use of a list. Zero is the empty list.
 func (l *lists) give(n uint16) {
 	if n != 0 {
 		(*l.all.Load())[n-1].uses.Add(-1)

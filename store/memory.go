@@ -9,8 +9,9 @@ import (
 	"cacheproxy/policy"
 )
 
-// Memory is the tier in this process: bounded in bytes, counting keys, heads, bodies and what the cache itself needs. It
-// evicts by S3-FIFO, so that a flood of URLs asked for once leaves the hot set in place. It is safe for concurrent use.
+// Memory is the tier in this process. Memory is bounded in bytes, which count keys, heads, bodies and the cache's own
+// structures. Eviction is by S3-FIFO, so that a flood of URLs asked for once leaves the hot set in place. A Memory is
+// safe for concurrent use.
 type Memory struct {
 	table   *table
 	maximum *atomic.Int64
@@ -24,52 +25,53 @@ func NewMemory(maximum int64) *Memory {
 	limit.Store(maximum)
 	m := &Memory{table: t, maximum: limit}
 	m.budget = Budget{limit: maximum / fillShare, changed: func(reserved int64) {
-		// After Resize, fills in flight may hold more than there is now.
+		// After Resize, fills in flight may hold more than the new maximum.
 		t.fit(max(0, limit.Load()-reserved))
 	}}
 	runtime.AddCleanup(m, func(t *table) { t.close() }, t)
 	return m
 }
 
-// Resize changes the bytes that the tier may take. What is beyond them is evicted.
+// Resize changes the bytes that the tier may take, and evicts the excess.
 func (m *Memory) Resize(maximum int64) {
 	m.maximum.Store(maximum)
 	m.budget.resize(maximum / fillShare)
 }
 
-// peek has look see the item stored under key, of which nothing may be kept that is a view. It is not called where there is none, and must
-// not call the Memory. The key is not kept.
+// peek calls look with the item under key, and does not call look where there is none. look must keep no views of the
+// item and must not call the Memory. The key is not kept.
 func (m *Memory) peek(key string, look func(Item)) { m.table.peek(key, look) }
 
-// variants are the Variants under a key; nil: there is something else, or nothing.
+// variants are the Variants under a key; nil: another item is there, or none.
 func (m *Memory) variants(key string) (v *Variants) {
 	m.peek(key, func(item Item) { v, _ = item.(*Variants) })
 	return v
 }
 
-// Take is the item stored under key, and a reference to it for the caller. The key is not kept.
+// Take is the item under key, with a reference for the caller. The key is not kept.
 func (m *Memory) Take(key string) (Item, bool) { return m.table.take(key) }
 
-// Set stores an item, to which the caller has a reference. Of a copy it stores another, which is packed.
+// Set stores an item, to which the caller has a reference. In place of a Copy, Set stores a packed one.
 func (m *Memory) Set(key string, item Item) {
 	m.table.update(key, func(Item) Item { return item })
 }
 
-// update replaces the item under key by what f makes of it, atomically. f gets nil when there is none, must return an
-// item and must not call the Memory. The caller has a reference to what f returns, unless that is what was there.
+// update atomically replaces the item under key by what f returns. f gets nil where there is no item, must return an
+// item and must not call the Memory. The caller has a reference to the item that f returns, unless f returns its
+// argument.
 func (m *Memory) update(key string, f func(Item) Item) {
 	if c := counted(m.table.update(key, f)); c != nil {
 		m.seen.Add(c.Members())
 	}
 }
 
-// Seen reports whether a copy that was stored lately has carried a member; it may say so of one that none has.
+// Seen reports whether a copy that was stored lately has a member. Seen may report true for a member of no copy.
 func (m *Memory) Seen(member policy.Member) bool { return m.seen.Has(invalidation.IDOf(member)) }
 
 // Delete removes an item.
 func (m *Memory) Delete(key string) { m.table.update(key, func(Item) Item { return nil }) }
 
-// deleteVariant removes what is stored under variant, and that from the list under key.
+// deleteVariant removes the item under variant, and variant from the list under key.
 func (m *Memory) deleteVariant(key, variant string) {
 	m.table.update(key, func(old Item) Item {
 		v, varies := old.(*Variants)
@@ -85,7 +87,7 @@ func (m *Memory) deleteVariant(key, variant string) {
 	m.Delete(variant)
 }
 
-// deleteCopy removes what is stored under key if it is still c.
+// deleteCopy removes the item under key if that is still c.
 func (m *Memory) deleteCopy(key string, c *Copy) {
 	m.table.update(key, func(old Item) Item {
 		if o, ok := old.(*Copy); ok && o.same(c) {
@@ -95,17 +97,17 @@ func (m *Memory) deleteCopy(key string, c *Copy) {
 	})
 }
 
-// Budget accounts for the fills in flight, which take their memory from the tier's.
+// Budget accounts for the fills in flight, whose memory is part of the tier's.
 func (m *Memory) Budget() *Budget { return &m.budget }
 
-// Bytes is the memory that the items take, by the tier's own count, with fills in flight.
+// Bytes is the memory of items and fills in flight, by the tier's own count.
 func (m *Memory) Bytes() int64 { return m.table.bytes() + m.budget.Reserved() }
 
 // Entries is the number of items.
 func (m *Memory) Entries() int { return int(m.table.entries.Load()) }
 
-// Evictions is how many items had to make room since the start.
+// Evictions is the number of items evicted since the start.
 func (m *Memory) Evictions() uint64 { return m.table.evictions.Load() }
 
-// Settle waits until pending evictions have been carried out.
+// Settle waits until pending evictions are done.
 func (m *Memory) Settle() { m.table.fit(m.table.limit.Load()) }

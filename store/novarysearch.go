@@ -9,14 +9,14 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// maxSearches is how many different search variances of one path are remembered.
+// maxSearches bounds how many different search variances of one path are remembered.
 const maxSearches = 4
 
-// searches are the search variances that answers of a path came with, the latest first. It is stored under the path's key
-// and immutable.
+// searches are the search variances of the answers of a path, the latest first. searches are immutable, and stored
+// under the path's key.
 type searches struct{ rules []httpcache.SearchVariance }
 
-// alias says under which key the copy is that serves all queries which a search variance makes alike.
+// alias has the key of the copy for all queries that a search variance makes alike.
 type alias struct{ key string }
 
 func (s *searches) cost() int {
@@ -32,8 +32,8 @@ func (s *searches) cost() int {
 
 func (a *alias) cost() int { return otherOverhead + len(a.key) }
 
-// PutAlias lets the copy under key be found by every query of its path that v makes like this one. Path is a key that all
-// queries of the path share, and that no copy is stored under.
+// PutAlias lets Aliases find the copy under key for every query of its path that v makes like this one. path is a key
+// that all queries of the path share, and under which no copy is stored.
 func (s *Store) PutAlias(path, key, query string, v httpcache.SearchVariance) {
 	s.aliased.Store(true)
 	s.memory.update(path, func(old Item) Item {
@@ -62,8 +62,8 @@ func (s *searches) all() []httpcache.SearchVariance {
 // Aliased reports whether Aliases may yield anything for any path.
 func (s *Store) Aliased() bool { return s.aliased.Load() }
 
-// Aliases yields the copies of other queries of the path whose own search variance says that they answer this one too. The
-// URL of the request has members that they do not have. Each is to be released by whoever ranges over them.
+// Aliases yields the copies of other queries of the path whose own search variance says that they answer this query
+// too. The URL of the request has members that such a copy lacks. The caller must release each Found.
 func (s *Store) Aliases(path, query string, h http.Header, now time.Time) iter.Seq[Found] {
 	return func(yield func(Found) bool) {
 		var known *searches
@@ -75,7 +75,7 @@ func (s *Store) Aliases(path, query string, h http.Header, now time.Time) iter.S
 				continue
 			}
 			found := s.Lookup(a.key, h, now)
-			// The copy may have been replaced by one that says otherwise.
+			// A copy with another search variance may have replaced the copy of the alias.
 			if found.Copy == nil || !httpcache.ParseSearchVariance(found.Copy.Values(httpcache.NoVarySearch)).Equal(v) {
 				found.Release()
 				continue

@@ -9,19 +9,19 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// packed is what a stored copy consists of. It stands in one block with the rest, in this order and without anything between:
+// packed is the fixed part of a stored copy. Its block has these parts, in this order and without gaps:
 //
-//	entry    links, and what the key is       entryOf(c)
-//	Copy     with this                        c
+//	entry    links, and the hash of the key   entryOf(c)
+//	Copy     with packed                      c
 //	names    a word each                      Members, without those of the family
 //	wide     where flagWide
 //	plain    a word, where coded              Length
 //	key      without the family's prefix      for the table
 //	asked    head    body
 //
-// Everything has its place by its own lengths, so that a block can be copied to another place as it is. There is one for each copy: what is
-// the same for many is in a family or a list, and what most copies have no more of than fits in few bits stands in as many; where one thing
-// does not fit, all such things stand in words of their own (wide).
+// The lengths alone give the place of each part, so that a block can be moved as it is. Each copy has one block. Parts
+// that are the same for many copies are in a family or a list. A value has as many bits as most copies need. If one
+// value does not fit, all such values stand in words of their own (wide).
 type packed struct {
 	initialAge uint32    // ns
 	received   [4]uint32 // the time.Time without its location, see timeWords
@@ -29,14 +29,14 @@ type packed struct {
 	bodyLength uint32
 	headLength uint32
 
-	date                uint16 // seconds of the Unix time from that of received on, modulo 2^16; dateIsReceived: that, to the nanosecond
+	date                uint16 // seconds after received, modulo 2^16; dateIsReceived: equal to the nanosecond
 	revalidate, ifError uint16 // see shortOf
 	status              uint16
 	names               uint16 // without those of the family
 	vary                uint16 // in lists
 	family              uint16 // in families
 	keyLength           uint16 // without the family's prefix
-	room                uint16 // in rooms; 0: the copy is not packed
+	room                uint16 // number in rooms; 0: the copy is not packed
 	askedLength         uint8
 	flags               uint8
 }
@@ -45,19 +45,19 @@ const (
 	flagMustRevalidate = 1 << iota
 	flagNoCache
 	flagWide
-	// flagLocal says that received is in the location of this process; else in UTC.
+	// flagLocal says that received is in the location of this process, and not in UTC.
 	flagLocal
-	// flagValidator is what WorthKeeping has to be told for the copy to be kept for so long.
+	// flagValidator is the argument of WorthKeeping that gives the copy's Keep.
 	flagValidator
-	// flagShares says that the copy has the names of its family, too.
+	// flagShares says that the copy also has the names of its family.
 	flagShares
 
-	codingAt = 6 // above the flags: the coding
+	codingAt = 6 // the coding is in the bits above the flags
 
 	dateIsReceived = 1 << 15
 )
 
-// wide is everything that may not fit elsewhere, in units of ns and bytes.
+// wide has every value that may not fit into packed, in ns and bytes.
 type wide struct {
 	date, dateNanoseconds                          int64
 	initialAge, fresh, revalidate, ifError, keep   time.Duration
@@ -81,7 +81,7 @@ func entryOf(c *Copy) *entry { return (*entry)(unsafe.Add(unsafe.Pointer(c), -in
 
 func copyOf(e *entry) *Copy { return &(*cell)(unsafe.Pointer(e)).copied }
 
-// lengths are those of what stands behind the names.
+// lengths has the lengths of the parts behind plain.
 type lengths struct{ key, asked, head, body int }
 
 func (p *packed) lengths(c *Copy) lengths {
@@ -92,7 +92,7 @@ func (p *packed) lengths(c *Copy) lengths {
 	return lengths{int(p.keyLength), int(p.askedLength), int(p.headLength), int(p.bodyLength)}
 }
 
-// places says where each part is, from the beginning of the Copy.
+// places has the offset of each part, from the beginning of the Copy.
 type places struct{ wide, plain, key, asked, head, body, end int }
 
 func (p *packed) places(l lengths) (at places) {
@@ -121,7 +121,7 @@ func text(c *Copy, at, end int) string {
 	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(c), at)), end-at)
 }
 
-// key is what the block has of the key.
+// key is the part of the key that the block holds.
 func (p *packed) key(c *Copy) string {
 	if p.flags&flagWide != 0 {
 		at := p.placesOf(c)
@@ -136,7 +136,7 @@ func (p *packed) asked(c *Copy) string {
 	return text(c, at.asked, at.head)
 }
 
-// headAt is places.head where nothing is wide, which a hit asks for several times.
+// headAt is places.head where flagWide is not set. A hit asks for it several times.
 func (p *packed) headAt() int {
 	at := int(copySize) + wordSize*int(p.names) + int(p.keyLength) + int(p.askedLength)
 	if p.flags>>codingAt != 0 {
@@ -166,7 +166,7 @@ func (p *packed) body(c *Copy) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(c), at)), length)
 }
 
-// ownNames are the names without those of the family. They are a view.
+// ownNames are the names without those of the family. The slice is a view.
 func (p *packed) ownNames(c *Copy) []invalidation.ID {
 	if p.names == 0 {
 		return nil
@@ -174,7 +174,7 @@ func (p *packed) ownNames(c *Copy) []invalidation.ID {
 	return unsafe.Slice((*invalidation.ID)(unsafe.Add(unsafe.Pointer(c), copySize)), int(p.names))
 }
 
-// members are all names: a view, or where there are some of the family, in room, which is empty.
+// members are all names. The slice is a view, or, where the copy shares names of the family, in room, which is empty.
 func (p *packed) members(c *Copy, room []invalidation.ID) []invalidation.ID {
 	own := p.ownNames(c)
 	if p.flags&flagShares == 0 {
@@ -194,7 +194,7 @@ func (p *packed) members(c *Copy, room []invalidation.ID) []invalidation.ID {
 	return append(append(room, shared...), own...)
 }
 
-// membersIn are the Members, for which there is room if they must not be allocated.
+// membersIn are the Members. If room is large enough, they are not allocated.
 func (c *Copy) membersIn(room []invalidation.ID) []invalidation.ID {
 	if !c.isPacked() {
 		return c.made().members
@@ -238,14 +238,15 @@ func (p *packed) lifetime(c *Copy) (l httpcache.Lifetime) {
 	return l
 }
 
-// timeWords are what a time consists of but for its location, which comes last: it is a pointer, and may be to something that Go's
-// collector has to see.
+// timeWords are the words of a time without its location, which comes last. The location is a pointer, perhaps to an
+// object that Go's collector has to see.
 func timeWords(t *time.Time) *[4]uint32 { return (*[4]uint32)(unsafe.Pointer(t)) }
 
-// shortUnits are those of which a short duration is a multiple: what people write down is one of few of them.
+// shortUnits are the units of short durations. A duration that people write down is a multiple of one of these.
 var shortUnits = [...]time.Duration{time.Millisecond, time.Second, time.Minute, time.Hour}
 
-// shortOf is a duration in fourteen bits, above two that say the unit. It may be another duration: durationOf tells.
+// shortOf is a duration in fourteen bits, above two bits for the unit. If the duration does not fit, the result is
+// zero; the caller compares with durationOf.
 func shortOf(d time.Duration) uint16 {
 	for i, unit := range shortUnits {
 		if n := d / unit; d%unit == 0 && n >= 0 && n < 1<<14 {
@@ -257,7 +258,8 @@ func shortOf(d time.Duration) uint16 {
 
 func durationOf(short uint16) time.Duration { return time.Duration(short>>2) * shortUnits[short&3] }
 
-// packingOf is the fixed part of a copy, of whose key the block has so many bytes, and the wide one if it is needed.
+// packingOf is the fixed part of a copy whose block holds keyLength bytes of the key, and the wide part, which counts
+// only where flagWide is set.
 func packingOf(c *Copy, keyLength int) (p packed, w wide) {
 	life := c.Life()
 	w = wide{
@@ -315,15 +317,15 @@ type packing struct {
 	names []invalidation.ID // without those of the family
 }
 
-// size is how long its block has to be.
+// size is the length of the block that the copy needs.
 func (p *packing) size() int {
 	return int(entrySize) + p.places(lengths{len(p.key), len(p.from.Asked()), len(p.from.Head()), len(p.from.Body())}).end
 }
 
-// pack fills a block that is large enough. Its entry is blank.
+// pack fills a block that is large enough and whose entry is blank.
 func (p *packing) pack(at *cell) *Copy {
 	c := &at.copied
-	// What a copy has of atomics is moved as it is: nobody else has the new one yet.
+	// A plain copy of atomics is right here: no other goroutine has the new Copy yet.
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(c)), copySize), unsafe.Slice((*byte)(unsafe.Pointer(p.from)), copySize))
 	c.packed = p.packed
 	c.Use.references.Store(1)

@@ -7,14 +7,13 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Parts is what is there of one response of which not all has come (RFC 9111 §3.3). It is an Item of its own, kept under
-// a key of its own, so that nothing that looks for a Copy can take it for one. It is immutable and stays in memory. References to
-// it are counted in Of.
+// Parts has the stretches that have come of one incomplete response (RFC 9111 §3.3). Parts are an Item of their own
+// under a key of their own, so that no look-up of a Copy can take them for one. Parts are immutable and stay in memory.
+// Of counts the references to the Parts.
 type Parts struct {
-	// Of describes the response as it last came: header of the whole, lifetime, members and stamp. It has status 206 and
-	// no body.
+	// Of describes the latest answer: header of the whole, lifetime, members and stamp. It has status 206 and no body.
 	Of *Copy
-	// Size is how long the whole is, in bytes.
+	// Size is the length of the whole in bytes.
 	Size int64
 
 	pieces []piece // sorted, without overlaps, each of at least one byte
@@ -28,15 +27,17 @@ type piece struct {
 
 func (p piece) end() int64 { return p.first + int64(len(p.bytes)) }
 
-// maxPieces bounds how many stretches are kept apart: a client that asks for single bytes shall not make a list of them.
+// maxPieces bounds how many stretches are kept apart, so that a client that asks for single bytes cannot fill memory
+// with a list of them.
 const maxPieces = 256
 
-// NewParts is one part of a response whose size is known. data must not be empty. A reference to of is one to the parts.
+// NewParts makes Parts of one stretch of a response whose size is known. data must not be empty. The caller's reference
+// to of becomes the caller's reference to the Parts.
 func NewParts(of *Copy, part httpcache.PartOf, data []byte) *Parts {
 	return &Parts{Of: of, Size: part.Size, pieces: []piece{{first: part.First, bytes: data}}}
 }
 
-// Have lists the stretches that are there, in order; neighbours are one.
+// Have lists the stretches that are there, in order. Adjacent stretches count as one.
 func (p *Parts) Have() []httpcache.Span {
 	var have []httpcache.Span
 	for _, x := range p.pieces {
@@ -49,8 +50,8 @@ func (p *Parts) Have() []httpcache.Span {
 	return have
 }
 
-// Bytes is a stretch that lies within one of Have, in as many slices as it came in. The caller must have a reference to the parts,
-// may read the bytes until that is given back, and must not write to them.
+// Bytes returns a stretch within one of Have, in as many slices as its bytes came in. The caller must have a reference
+// to the Parts, may read the bytes until giving that reference back, and must not write to the bytes.
 func (p *Parts) Bytes(s httpcache.Span) [][]byte {
 	var parts [][]byte
 	for _, x := range p.pieces {
@@ -61,7 +62,7 @@ func (p *Parts) Bytes(s httpcache.Span) [][]byte {
 	return parts
 }
 
-// Missing is the one stretch that is not there; ok is false when there are several, or none.
+// Missing is the only stretch that is not there. ok is false where several are missing, or none.
 func (p *Parts) Missing() (gap httpcache.Span, ok bool) {
 	have := p.Have()
 	switch first, last := have[0], have[len(have)-1]; {
@@ -75,7 +76,7 @@ func (p *Parts) Missing() (gap httpcache.Span, ok bool) {
 	return httpcache.Span{}, false
 }
 
-// Whole is the body, when all of it is there.
+// Whole is the body, where all of it is there.
 func (p *Parts) Whole() (body []byte, ok bool) {
 	if have := p.Have(); have[0] != (httpcache.Span{First: 0, Last: p.Size - 1}) {
 		return nil, false
@@ -87,14 +88,14 @@ func (p *Parts) Whole() (body []byte, ok bool) {
 	return body, true
 }
 
-// with is p and the older parts of the same whole, of at most limit bytes. The newer bytes stay where both have some. The caller has
-// a reference to both, and one more to what is returned.
+// with joins p and the older parts of the same whole, up to limit bytes. If both have the same bytes, those of p stay.
+// Beyond limit or maxPieces, with returns p. The caller has a reference to both, and gets another one to the result.
 func (p *Parts) with(older *Parts, limit int64) *Parts {
 	next := &Parts{Size: p.Size, pieces: slices.Clone(p.pieces)}
 	for _, x := range older.pieces {
 		for _, hole := range p.holes() {
 			if first, end := max(x.first, hole.First), min(x.end(), hole.Last+1); first < end {
-				// Its own array: a corner of a large part shall not hold all of it.
+				// Its own array: a corner of a large part must not keep all of that part in memory.
 				kept := x.bytes[first-x.first : end-x.first]
 				if len(kept) < len(x.bytes) {
 					kept = slices.Clone(kept)
@@ -112,8 +113,8 @@ func (p *Parts) with(older *Parts, limit int64) *Parts {
 	return next
 }
 
-// updated describes a response of which more has come: what is said anew counts, the rest stays (RFC 9111 §3.4), and
-// whatever any part can be purged by purges all of them.
+// updated describes a response of which more has come. Fields of the newer part replace fields of the older one (RFC
+// 9111 §3.4). The result has the members of both, so that a purge of any part purges all parts.
 func updated(older, newer *Copy) *Copy {
 	header := older.Header()
 	newer.copyHeader(header)
@@ -126,7 +127,7 @@ func updated(older, newer *Copy) *Copy {
 	return c
 }
 
-// holes are the stretches that are not there.
+// holes are the stretches that are not there, in order.
 func (p *Parts) holes() []httpcache.Span {
 	var holes []httpcache.Span
 	at := int64(0)
@@ -158,10 +159,11 @@ func (p *Parts) cost() int {
 	return n
 }
 
-// partsKey is where the parts of what belongs under a storage key are. No storage key is the beginning of another.
+// partsKey is the key of the parts for a storage key. No storage key is the beginning of another.
 func partsKey(key string) string { return key + "p" }
 
-// LookupParts finds the parts for a request header under a storage key, and gives a reference to them; nil: none are there.
+// LookupParts finds the parts for a request header under a storage key, and returns a reference to them; nil: there are
+// none.
 func (s *Store) LookupParts(key string, h http.Header) *Parts {
 	if !s.parted.Load() {
 		return nil
@@ -189,8 +191,9 @@ func (s *Store) LookupParts(key string, h http.Header) *Parts {
 	}
 }
 
-// PutParts keeps a part, to which the caller has a reference and keeps it, for the request header that fetched it. It returns what is
-// there now, and a reference to that: the part together with what is there already, if combine allows it, and up to limit bytes.
+// PutParts keeps a part for the request header that fetched it. The caller keeps its reference to p. If combine allows,
+// PutParts joins the part with the older parts, up to limit bytes. The result is what is stored, with a reference for
+// the caller.
 func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combine func(older *Parts) bool) *Parts {
 	s.parted.Store(true)
 	now := p
@@ -223,7 +226,7 @@ func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combi
 	return now
 }
 
-// DropParts forgets the parts of what is complete now.
+// DropParts removes the parts of a response that has become complete.
 func (s *Store) DropParts(key string, h http.Header) {
 	if v := s.memory.variants(partsKey(key)); v != nil {
 		for _, names := range v.Selections {

@@ -7,26 +7,29 @@ import (
 	"unsafe"
 )
 
-// What is told apart by what clients prefer has storage keys of its own, all of which begin with that of the URL. So that a client which
-// makes up preferences fills no memory with copies of one URL, the keys are listed beside them. A read does not look at the list: a copy
-// that is found is right, whatever the list says. The list may be evicted before the copies are; then it begins anew.
+// Copies that the clients' preferences tell apart have storage keys of their own, all of which begin with the key of
+// the URL. A list beside them has these keys, so that a client which makes up preferences cannot fill memory with
+// copies of one URL. A look-up of a copy does not read the list: a copy that is found is right, whatever the list says.
+// The list may be evicted before the copies are; then a new list begins.
 
-// preferencesKey is where the list of a URL is. The keys in it are longer, and others that begin with the URL's go on otherwise.
+// preferencesKey is the key of the list of a URL. The keys in the list are longer, and all other keys that begin with
+// the URL's key go on with another byte.
 func preferencesKey(url string) string { return url + string(preferencesMark) }
 
 const preferencesMark = 'n'
 
-// Preferred notes that copy c of a URL is stored under key, which begins with the URL's and says what the client prefers, and lets go of
-// copies that were not read for the longest where there are more than MaxVariants, those counted that Vary tells apart under each key. It
-// returns the keys, which must not be changed; under some may be nothing.
+// Preferred notes that copy c of a URL is stored under key, which begins with the key of the URL and says the client's
+// preferences. If the URL has more than MaxVariants copies, those of Vary included, Preferred removes the copies that
+// were not read for the longest. Preferred returns the listed keys, which the caller must not change. Some of the keys
+// may have no copy any more.
 func (s *Store) Preferred(url, key string, c *Copy) []string {
 	keys := s.preferredKeys(url, key)
-	for len(keys) > 1 && s.letGoOfOne(keys, c) { // under one key Put sees to it
+	for len(keys) > 1 && s.letGoOfOne(keys, c) { // Put bounds the copies under one key
 	}
 	return keys
 }
 
-// preferredKeys are the keys under which copies of a URL are, with key among them.
+// preferredKeys are the keys with copies of a URL. preferredKeys adds key if the list lacks it.
 func (s *Store) preferredKeys(url, key string) []string {
 	at, least := preferencesKey(url), ""
 	if v := s.memory.variants(at); v != nil {
@@ -53,8 +56,8 @@ func (s *Store) preferredKeys(url, key string) []string {
 	return next.Keys
 }
 
-// letGoOfOne lets go of the copy that was not read for the longest, but for c, where there are more than MaxVariants under keys. It
-// reports whether it has.
+// letGoOfOne removes the copy other than c that was not read for the longest, where the keys have more than MaxVariants
+// copies, and reports whether it has.
 func (s *Store) letGoOfOne(keys []string, c *Copy) bool {
 	copies, earliest := 0, int64(math.MaxInt64)
 	var least, under string
@@ -88,8 +91,8 @@ func (s *Store) letGoOfOne(keys []string, c *Copy) bool {
 	return true
 }
 
-// OtherPreferred reports whether copies of a URL were stored for clients that prefer something else, and none under key, of which the first
-// bytes are the URL's. The key is not kept.
+// OtherPreferred reports whether copies of a URL were stored for clients with other preferences, but none under key.
+// The first url bytes of key are the key of the URL. The key is not kept.
 func (s *Store) OtherPreferred(key []byte, url int) bool {
 	var buf [256]byte
 	at := append(append(buf[:0], key[:url]...), preferencesMark)
@@ -97,7 +100,7 @@ func (s *Store) OtherPreferred(key []byte, url int) bool {
 	return v != nil && !slices.ContainsFunc(v.Keys, func(k string) bool { return k == string(key) })
 }
 
-// forget removes what is stored under a key, with all that Vary tells apart there.
+// forget removes the item under a key, with all its variants.
 func (s *Store) forget(key string) {
 	if v := s.memory.variants(key); v != nil {
 		for _, k := range v.Keys {

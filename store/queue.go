@@ -2,9 +2,9 @@ package store
 
 import "cacheproxy/store/slab"
 
-// Entries give way as in S3-FIFO (Yang et al., SOSP '23): what comes for the first time waits in a short queue, and goes on to the long
-// one only if it was read meanwhile, or comes again soon after it had to leave. So a flood of URLs that are asked for once passes by what
-// is read again and again.
+// The table evicts entries by S3-FIFO (Yang et al., SOSP '23). A new entry waits in a short queue. The entry moves to
+// the long queue only if a request reads it meanwhile. A key that comes again soon after its eviction goes to the long
+// queue at once. So a flood of URLs that are asked for once leaves the entries in place that are read again and again.
 const (
 	nowhere   = iota
 	newcomers // the short queue
@@ -13,19 +13,20 @@ const (
 )
 
 const (
-	// newcomersShare is the part of the memory that newcomers have, one tenth.
+	// newcomersShare is the divisor of the limit for newcomers: they have one tenth of the memory.
 	newcomersShare = 10
-	// mostReads is up to how many reads of an entry are told apart.
+	// mostReads is the largest count of reads of an entry.
 	mostReads = 3
 )
 
-// queue is entries in the order in which they came.
+// queue has entries in order of arrival.
 type queue struct {
-	first, last slab.Ref // first is the one that came last
+	first, last slab.Ref // first is the latest arrival
 	bytes       int64
 }
 
-// push has an entry begin in a queue. The caller of this and the following holds mu.
+// push adds an entry to a queue as its latest arrival. The caller of push, drop, moved, join, makeRoom and requeue
+// holds mu.
 func (t *table) push(in uint8, e *entry, bytes int64) {
 	q := &t.queues[in]
 	e.older, e.newer = q.first, 0
@@ -45,10 +46,10 @@ func (t *table) drop(e *entry, bytes int64) {
 	t.queues[e.queue()].bytes -= bytes
 }
 
-// moved tells the neighbours of an entry that it is at another place.
+// moved has the neighbours of an entry lead to the entry's new place.
 func (t *table) moved(e *entry) { t.join(e, e.self, e.self) }
 
-// join has the newer neighbour of an entry lead to older, and the older one to newer.
+// join links the neighbours of an entry: the newer one leads to older, the older one to newer.
 func (t *table) join(e *entry, older, newer slab.Ref) {
 	q := &t.queues[e.queue()]
 	if e.newer != 0 {
@@ -63,7 +64,8 @@ func (t *table) join(e *entry, older, newer slab.Ref) {
 	}
 }
 
-// makeRoom lets go of entries until what is there fits. The caller holds mu; kept stays, unless it is alone too large.
+// makeRoom evicts entries until the rest fits the limit. The caller holds mu. kept stays, unless it is the only entry
+// and too large.
 func (t *table) makeRoom(kept *entry) {
 	spared := 0
 	for t.bytes() > t.limit.Load() {
@@ -74,11 +76,11 @@ func (t *table) makeRoom(kept *entry) {
 		}
 		e := t.at(t.queues[from].last)
 		if e == nil {
-			return // what is left is in use, and stands nowhere
+			return // the queues are empty; what still counts has left the table, and readers hold it
 		}
 		if reads := e.reads(); e == kept && t.entries.Load() > 1 || reads > 0 || spared < maxSpared && t.isHeld(e) {
 			if reads == 0 {
-				spared++ // it is being read, or has just come
+				spared++ // e is kept, or somebody has a reference to its copy
 			} else if from == residents {
 				e.setReads(reads - 1)
 			} else {
@@ -95,11 +97,12 @@ func (t *table) makeRoom(kept *entry) {
 	}
 }
 
-// maxSpared is how many entries in a row stay although they were not read, because somebody has them just then: to let go of those makes
-// no room, but who has one for long must not keep all others here.
+// maxSpared bounds how many entries in a row stay although nobody read them, because somebody has a reference to their
+// copies. The eviction of such an entry frees no memory at once, but readers that hold copies for long must not have
+// makeRoom spare all entries.
 const maxSpared = 64
 
-// requeue has an entry begin anew at the end of a queue.
+// requeue makes an entry the latest arrival of a queue.
 func (t *table) requeue(e *entry, to uint8) {
 	bytes := t.weight(e)
 	t.drop(e, bytes)
@@ -107,5 +110,5 @@ func (t *table) requeue(e *entry, to uint8) {
 	t.push(to, e, bytes)
 }
 
-// isHeld reports whether somebody has the copy of an entry.
+// isHeld reports whether anybody has a reference to the entry's copy, apart from the table.
 func (*table) isHeld(e *entry) bool { return !e.isOther() && copyOf(e).Use.references.Load() > 1 }

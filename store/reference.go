@@ -5,23 +5,24 @@ import (
 	"sync/atomic"
 )
 
-// free is the count of a copy that nobody has and that is stored nowhere: so far below zero that no number of goroutines brings it
-// up again.
+// free is the reference count of a free copy: no key and no caller has a reference. The count is so far below zero that
+// no number of concurrent calls of Take makes it positive.
 const free = math.MinInt32 / 2
 
-// watchers are told by tests what becomes of copies.
+// watchers are the callbacks of a test that follows copies.
 type watchers struct {
 	made  func(c *Copy, body []byte) []byte
 	freed func(c *Copy, body []byte)
 }
 
-// watching is nil where nobody watches.
+// watching is nil outside such tests.
 var watching atomic.Pointer[watchers]
 
-// Watch is for tests. From now on made is told of each new copy. For one in Go's memory it returns the bytes that the copy has in the
-// place of body; that is nil where the copy is packed, or shares the body of another. Freed is told of each copy that becomes free, and
-// gets the bytes that become free with it: nil where another copy has them still. After that, what was packed is overwritten, so that who
-// uses it nevertheless does not go on unnoticed. Both may be called with locks held. Watch must be called before the first copy is made.
+// Watch is for tests. made is called for each new copy. For a copy in Go's memory made returns the bytes that the copy
+// uses in place of body. body is nil where the copy is packed, or shares the body of another copy. freed is called for
+// each copy that becomes free, with the bytes that become free too, or nil where another copy still has them. After
+// freed, a packed copy is overwritten, so that a use without a reference does not go unnoticed. Both may be called with
+// locks held. Watch must be called before the first copy is made.
 func Watch(made func(c *Copy, body []byte) []byte, freed func(c *Copy, body []byte)) {
 	if made == nil {
 		watching.Store(nil)
@@ -30,7 +31,7 @@ func Watch(made func(c *Copy, body []byte) []byte, freed func(c *Copy, body []by
 	watching.Store(&watchers{made, freed})
 }
 
-// tellMade tells who watches of a new copy.
+// tellMade calls the watcher for a new copy, and returns the bytes to use in place of body.
 func tellMade(c *Copy, body []byte) []byte {
 	if w := watching.Load(); w != nil {
 		return w.made(c, body)
@@ -38,7 +39,7 @@ func tellMade(c *Copy, body []byte) []byte {
 	return body
 }
 
-// tellFreed tells who watches of a copy that is free, and reports whether anybody does.
+// tellFreed calls the watcher for a free copy, and reports whether there is a watcher.
 func tellFreed(c *Copy, body []byte) bool {
 	w := watching.Load()
 	if w != nil {
@@ -47,7 +48,7 @@ func tellFreed(c *Copy, body []byte) bool {
 	return w != nil
 }
 
-// begin gives a new copy in Go's memory its body and its first reference, which is the maker's.
+// begin gives a new copy in Go's memory its body, and its first reference, which belongs to the maker.
 func (c *Copy) begin(body []byte) *Copy {
 	if len(body) == 0 {
 		body = nil
@@ -57,7 +58,8 @@ func (c *Copy) begin(body []byte) *Copy {
 	return c
 }
 
-// share gives a new copy the body of another, to which the caller has a reference, and its first reference, which is the maker's.
+// share gives a new copy the body of another, and its first reference, which belongs to the maker. The caller must have
+// a reference to the other copy.
 func (c *Copy) share(other *Copy) *Copy {
 	tellMade(c, nil)
 	m := c.made()
@@ -66,11 +68,13 @@ func (c *Copy) share(other *Copy) *Copy {
 	return c
 }
 
-// Take adds a reference to a copy in Go's memory for one who has none yet. It reports false where the copy is free. (Of a copy that is
-// stored, who has no reference must not even ask: Memory.Take does, while it holds what keeps the copy there.)
+// Take adds a reference to a copy in Go's memory for a caller who has none yet. Take reports false where the copy is
+// free. Take is not for a stored copy: a caller without a reference must not touch one. Memory.Take adds its reference
+// while the lock of the shard keeps the copy stored.
 //
-// Owner W gives back the last reference while reader R takes one. If R's comes before W's exchange in Release, that fails, and R has
-// the copy, as if W had come later. If it comes after, the count is below zero, and R takes back what it has added.
+// The race: owner W gives back the last reference while reader R calls Take. If R's increment comes before the exchange
+// in W's Release, the exchange fails and R has the copy, as if W had come later. If the increment comes after the
+// exchange, the count is below zero, and R takes its increment back.
 func (c *Copy) Take() bool {
 	if c.Use.references.Add(1) > 0 {
 		return true
@@ -79,7 +83,8 @@ func (c *Copy) Take() bool {
 	return false
 }
 
-// Hold adds a reference for another goroutine, or for longer, and returns the copy. The caller must have one already. Nil has none.
+// Hold adds a reference for another goroutine, or for longer, and returns the copy. The caller must have a reference
+// already. A nil Copy counts none.
 func (c *Copy) Hold() *Copy {
 	if c != nil && c.Use.references.Add(1) <= 1 {
 		panic("store: a copy is held by one who has no reference to it")
@@ -87,7 +92,7 @@ func (c *Copy) Hold() *Copy {
 	return c
 }
 
-// Release gives a reference back. With the last one the copy is free. Nil has none.
+// Release gives a reference back. With the last one the copy becomes free. A nil Copy counts none.
 func (c *Copy) Release() {
 	if c == nil {
 		return
@@ -95,12 +100,13 @@ func (c *Copy) Release() {
 	switch n := c.Use.references.Add(-1); {
 	case n < 0:
 		panic("store: a reference to a copy is given back twice")
-	case n == 0 && c.Use.references.CompareAndSwap(0, free): // else somebody has taken it meanwhile
+	case n == 0 && c.Use.references.CompareAndSwap(0, free): // else Take has added a reference meanwhile
 		c.end()
 	}
 }
 
-// end is the end of a copy that is free. One in Go's memory is left to the garbage collector, with its body if no other has that.
+// end frees the memory of a free copy. A copy in Go's memory is left to the garbage collector, with the body unless
+// another copy has that.
 func (c *Copy) end() {
 	if c.isPacked() {
 		roomOf(c).free(c)
@@ -115,7 +121,7 @@ func (c *Copy) end() {
 	}
 }
 
-// Release gives the reference back that the look-up has taken.
+// Release gives back the reference of the look-up.
 func (f Found) Release() { f.Copy.Release() }
 
 // Release gives a reference to the parts back.
@@ -125,7 +131,7 @@ func (p *Parts) Release() {
 	}
 }
 
-// counted is the copy in which references to an item are counted; nil: they are not.
+// counted is the copy that counts the references to an item; nil for items without a count.
 func counted(item Item) *Copy {
 	switch item := item.(type) {
 	case *Copy:

@@ -9,21 +9,22 @@ import (
 	"cacheproxy/store/slab"
 )
 
-// room is where copies are packed: memory that is not Go's, and what they have in common. It outlives its Memory for as long as
-// somebody has a copy.
+// room has the memory of packed copies, which is not Go's, and the parts that they share. A room outlives its Memory
+// while anybody has a reference to one of its copies.
 type room struct {
 	heap     slab.Heap
 	lists    lists
 	families families
 	number   uint16
 
-	closed atomic.Bool // its Memory is gone
+	closed atomic.Bool // set when the room's Memory has been collected
 }
 
-// rooms are numbered from one. A packed copy says the number of its own: a pointer to it Go's collector would not see. The slice is never written to.
+// rooms are numbered from one. A packed copy says the number of its room, since Go's collector would not see a pointer.
+// Nobody writes to the slice; a change stores a new one.
 var rooms atomic.Pointer[[]*room]
 
-// roomOf is where a packed copy is.
+// roomOf is the room of a packed copy.
 func roomOf(c *Copy) *room { return (*rooms.Load())[c.packed.room] }
 
 func newRoom() *room {
@@ -53,10 +54,11 @@ func newRoom() *room {
 	}
 }
 
-// poison is what overwrites the block of a copy that is free where tests watch: who uses it then does not go on unnoticed.
+// poison overwrites the block of a free copy where tests watch, so that a use without a reference does not go
+// unnoticed.
 const poison = 0xdb
 
-// free gives the block of a copy back that nobody has.
+// free gives back the block of a free copy, and the copy's uses of its list and family.
 func (r *room) free(c *Copy) {
 	r.lists.give(c.packed.vary)
 	family := c.packed.family
@@ -64,7 +66,7 @@ func (r *room) free(c *Copy) {
 	r.families.give(family)
 }
 
-// release gives the block of a copy back that is free, or stands in another block by now.
+// release gives back the block of a copy that is free, or that compact has moved to another block.
 func (r *room) release(c *Copy) {
 	e := entryOf(c)
 	if tellFreed(c, c.Body()) {
@@ -77,7 +79,7 @@ func (r *room) release(c *Copy) {
 	r.forget()
 }
 
-// forget lets Go's collector have a room that nobody has anything of.
+// forget lets Go's collector have a room whose Memory is gone and whose last block is free.
 func (r *room) forget() {
 	for r.closed.Load() && r.heap.Used() == 0 {
 		known := rooms.Load()

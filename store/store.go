@@ -15,7 +15,8 @@ type Store struct {
 	below  []Tier // the nearest first
 	round  atomic.Uint32
 
-	// What was never put need not be looked for, by keys that a miss would make for nothing else. Each is set before the first is put.
+	// Each is set before the first alias, parts or mark is stored. While the flag is unset, a look-up builds no key for
+	// that kind.
 	aliased, parted, marked atomic.Bool
 }
 
@@ -25,21 +26,21 @@ func New(m *Memory, below ...Tier) *Store { return &Store{memory: m, below: belo
 // Memory is the tier in this process.
 func (s *Store) Memory() *Memory { return s.memory }
 
-// Found is what a look-up came upon. Whoever has it has a reference to Copy, and must call Release once.
+// Found is the result of a look-up. The holder of a Found has one reference to Copy and must call Release exactly once.
 type Found struct {
-	// Copy is the copy selected by the request; nil: none.
+	// Copy is the copy that the request selects; nil: none.
 	Copy *Copy
-	// Key is where Copy is stored.
+	// Key is the key under which Copy is stored.
 	Key string
-	// Variants is set when the URL has variants, whether or not one was selected.
+	// Variants is set when the URL has variants, whether or not the request selects one.
 	Variants *Variants
-	// Unselected says that there is a copy, for requests without a field that this one has.
+	// Unselected says that the key has a copy, but only for requests without a field that this request has.
 	Unselected bool
 }
 
-// Lookup finds the copy for a request header under a storage key. The key is not kept unless Found says otherwise; so it may
-// point into a buffer that is used again. selected are fields that only copies may answer which were told apart by those of
-// them that the header has.
+// Lookup finds the copy for a request header under a storage key. The key is not kept unless Found says otherwise, so
+// key may point into a buffer that the caller uses again. selected names fields that may have told copies apart: where
+// the header has such a field, only copies whose Vary names the field may answer.
 func (s *Store) Lookup(key string, h http.Header, now time.Time, selected ...string) Found {
 	item, ok := s.memory.Take(key)
 	if !ok {
@@ -59,8 +60,8 @@ func (s *Store) Lookup(key string, h http.Header, now time.Time, selected ...str
 	}
 }
 
-// selectVariant looks for the most recent copy that a request header selects (RFC 9111 §4.1), and for no error where there is
-// one that may stand in for it.
+// selectVariant finds the most recent copy that a request header selects (RFC 9111 §4.1). An error does not count where
+// another copy may stand in for the error.
 func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.Time, selected []string) Found {
 	found := Found{Variants: v}
 	for _, names := range v.Selections {
@@ -79,7 +80,8 @@ func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.T
 	return found
 }
 
-// improve takes over a copy that was taken where it is better than the one that is there, and gives the other one back.
+// improve takes over c, to which the caller has a reference, where c is better than the present Copy. improve releases
+// the other one.
 func (f *Found) improve(c *Copy, key string, now time.Time) {
 	if !better(c, f.Copy, now) {
 		c.Release()
@@ -102,12 +104,12 @@ func better(c, other *Copy, now time.Time) bool {
 	return c.Life().Date.After(other.Life().Date)
 }
 
-// Put stores a copy, to which the caller has a reference and keeps it, for the request header that fetched it. A copy that was fetched
-// before the one that is there does not replace it.
+// Put stores a copy for the request header that fetched it. The caller keeps its reference to the copy. A copy that was
+// fetched before the present one does not replace the present one.
 func (s *Store) Put(key string, h http.Header, c *Copy) {
 	s.writtenBelow(c)
 	var displaced []string
-	variant := "" // where the copy goes if not under key itself
+	variant := "" // the key of the copy, if not key itself
 	least := s.leastRead(key)
 	s.memory.update(key, func(old Item) Item {
 		v, varies := old.(*Variants)
@@ -127,9 +129,10 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 	}
 }
 
-// leastRead is the variant of a URL that gives way to another one where there are as many as there may be: the one that was not read
-// for the longest, and before all that were read the oldest of those that were not, since being fetched is no read. A client that
-// makes up values of a field that selects then displaces what it has made up, and not what is read all the time. Empty: there is room.
+// leastRead is the variant that a new variant displaces where a URL has MaxVariants of them: the oldest of those that
+// nobody has read, else the one that was not read for the longest. The fetch of a variant is no read. So a client that
+// makes up values of a selecting field displaces its own variants, and not the ones that are read all the time. Empty:
+// the URL may have more.
 func (s *Store) leastRead(key string) string {
 	v := s.memory.variants(key)
 	if v == nil || len(v.Keys) < MaxVariants {
@@ -144,7 +147,8 @@ func (s *Store) leastRead(key string) string {
 	return least
 }
 
-// lastRead is when what is stored under a key was last read, by orderOfReads. The least there is: nothing is stored there any more.
+// lastRead is when the copies under a key were last read, by orderOfReads. math.MinInt64: no copy is stored there any
+// more.
 func (s *Store) lastRead(key string) int64 {
 	read := s.lastReadOf(key)
 	if v := s.memory.variants(key); v != nil {
@@ -155,7 +159,7 @@ func (s *Store) lastRead(key string) int64 {
 	return read
 }
 
-// lastReadOf is lastRead of a copy that is stored under the key itself.
+// lastReadOf is lastRead of the copy under the key itself.
 func (s *Store) lastReadOf(key string) int64 {
 	read := int64(math.MinInt64)
 	s.memory.peek(key, func(item Item) {
@@ -166,8 +170,8 @@ func (s *Store) lastReadOf(key string) int64 {
 	return read
 }
 
-// newer is c unless old is a copy fetched later. The copy that takes the place of another was read when that was: else what is renewed
-// all the time would be the first to give way.
+// newer is c unless old is a copy fetched later. A copy that replaces another takes over the time of its last read.
+// Without that time, a copy that is renewed all the time would be the first to be displaced.
 func newer(old Item, c *Copy) Item {
 	if later(old, c) {
 		return old
@@ -184,5 +188,5 @@ func later(old Item, c *Copy) bool {
 	return ok && c.Stamp.Token().Before(o.Stamp.Token())
 }
 
-// Drop removes a copy that turned out to be unusable, and to which the caller has a reference.
+// Drop removes a copy that turned out to be unusable. The caller has a reference to the copy.
 func (s *Store) Drop(key string, c *Copy) { s.memory.deleteCopy(key, c) }

@@ -9,21 +9,21 @@ import (
 	"cacheproxy/store/slab"
 )
 
-// table finds items by their keys, and lets go of some where all together take more than they may.
+// table finds items by their keys, and evicts some where all together exceed the limit.
 //
 // # The invariant
 //
 // Whenever nobody holds mu,
 //
-//	bytes = blocks in use, of entries and of copies that have left and that somebody still has
+//	bytes = blocks in use, of entries and of copies that have left the table and that somebody still has
 //	      + entryOverhead for each entry
-//	      + what items take that are in Go's memory
-//	      ≤ limit, unless what is left cannot be let go of
+//	      + the cost of items in Go's memory
+//	      ≤ limit, unless the rest cannot be evicted
 //
-// and the pages that the blocks stand in are no more than what is used, a sixteenth of the limit, and slack: what has become thinly
-// used is moved together (compact).
+// and the pages of the blocks exceed the used bytes by at most a sixteenth of the limit, and slack: compact moves the
+// entries of thinly used runs together.
 //
-// Entries have no pointers that Go's collector follows, and it does not look at them.
+// Entries have no pointers for Go's collector, which does not scan them.
 type table struct {
 	room   *room
 	index  slab.Heap // of the shards' buckets
@@ -35,14 +35,14 @@ type table struct {
 	entries   atomic.Int64
 	others    atomic.Int64 // bytes of items in Go's memory
 
-	// mu is held for every change. Who reads holds the lock of a shard alone.
+	// mu is held for every change. Readers hold only the lock of a shard.
 	mu     lockorder.Mutex[lockorder.Copies]
 	queues [queues]queue // guarded by mu
 	ghosts ghosts        // guarded by mu
 
-	scratch []byte // for a key; guarded by mu
+	scratch []byte // a key for hashOf; guarded by mu
 
-	slack int64 // see the constant; tests have less
+	slack int64 // the constant slack, or less in tests
 }
 
 const (
@@ -50,22 +50,23 @@ const (
 	shardCount = 1 << shardBits
 	// leastBuckets is how many buckets a shard begins with.
 	leastBuckets = 16
-	// entryOverhead is what an entry takes beside its block, at the most, in bytes: a place in its shard's buckets, and one among the ghosts.
+	// entryOverhead bounds what an entry takes beside its block, in bytes: a place in its shard's buckets, and a slot
+	// among the ghosts.
 	entryOverhead = 4 + 8
-	// perBucket is how many entries of a shard there are for each bucket before it gets more.
+	// perBucket is the number of entries for each bucket at which a shard gets more buckets.
 	perBucket = 2
-	// slack is what is not worth moving anything for.
+	// slack is how many unused bytes are not worth a move.
 	slack = 4 << 20
 )
 
-// shard is a part of the table.
+// shard is the part of the table for keys whose hashes begin with the same bits.
 type shard struct {
 	mu      lockorder.RWMutex[lockorder.CopyShard]
-	buckets []slab.Ref // guarded by mu; in the table's index
-	block   slab.Ref   // of buckets
+	buckets []slab.Ref // in the table's index; guarded by mu
+	block   slab.Ref   // the block of buckets
 	entries int
-	items   []Item   // in Go's memory, at the places that their entries say; the first place is nobody's; guarded by mu
-	unused  []uint32 // places in items
+	items   []Item   // items in Go's memory, by other.item; the first place is unused; guarded by mu
+	unused  []uint32 // free places in items
 	_       [64]byte // keeps the locks of two shards off one cache line
 }
 
@@ -83,7 +84,7 @@ func (t *table) hash(key string) uint64 { return maphash.String(t.seed, key) }
 
 func (t *table) shard(h uint64) *shard { return &t.shards[h>>(64-shardBits)] }
 
-// at is the entry of a block; nil: of none.
+// at is the entry of a block; nil for the zero Ref.
 func (t *table) at(r slab.Ref) *entry {
 	if r == 0 {
 		return nil
@@ -91,7 +92,7 @@ func (t *table) at(r slab.Ref) *entry {
 	return (*entry)(t.room.heap.At(r))
 }
 
-// key is the key of an entry, in two parts. They are views.
+// key is the key of an entry, in two parts. Both are views.
 func (t *table) key(e *entry) (prefix, rest string) {
 	if e.isOther() {
 		return "", unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(e), otherSize)), otherOf(e).key)
@@ -103,7 +104,7 @@ func (t *table) key(e *entry) (prefix, rest string) {
 	return prefix, c.packed.key(c)
 }
 
-// hasKey reports whether an entry is that of a key.
+// hasKey reports whether an entry has a key.
 func (t *table) hasKey(e *entry, key string) bool {
 	prefix, rest := t.key(e)
 	at := len(prefix)
@@ -117,7 +118,7 @@ func (t *table) hashOf(e *entry) uint64 {
 	return maphash.Bytes(t.seed, t.scratch)
 }
 
-// size is how long the block of an entry has to be.
+// size is the length that the entry's block must have.
 func (e *entry) size() int {
 	if e.isOther() {
 		return int(otherSize) + int(otherOf(e).key)
@@ -126,7 +127,7 @@ func (e *entry) size() int {
 	return int(entrySize) + c.packed.placesOf(c).end
 }
 
-// weight is what an entry takes. The caller holds mu.
+// weight is the number of bytes that an entry counts. The caller holds mu.
 func (t *table) weight(e *entry) int64 {
 	n := int64(slab.Rounded(e.size())) + entryOverhead
 	if e.isOther() {
@@ -155,7 +156,7 @@ func (s *shard) itemOf(e *entry) Item {
 	return copyOf(e)
 }
 
-// take gives the item of a key, with a reference to it, and counts a read.
+// take returns the item of a key with a reference, and counts a read.
 func (t *table) take(key string) (Item, bool) {
 	h := t.hash(key)
 	s := t.shard(h)
@@ -171,7 +172,8 @@ func (t *table) take(key string) (Item, bool) {
 	return item, true
 }
 
-// peek has look see the item of a key as long as it is there; it is not called where there is none. look must not call the table.
+// peek calls look with the item of a key, under the lock of the shard, or not at all where the key has none. look must
+// not call the table.
 func (t *table) peek(key string, look func(Item)) {
 	h := t.hash(key)
 	s := t.shard(h)
@@ -182,8 +184,8 @@ func (t *table) peek(key string, look func(Item)) {
 	}
 }
 
-// update replaces the item of a key by what f makes of it; see Memory.update. Nil removes it. It gives what is stored now, as f gave it, if that is
-// not what was there.
+// update replaces the item of a key by what f returns; see Memory.update. If f returns nil, update removes the item.
+// update returns the new item as f returned it, or nil where nothing new is stored.
 func (t *table) update(key string, f func(Item) Item) (stored Item) {
 	h := t.hash(key)
 	s := t.shard(h)
@@ -206,7 +208,8 @@ func (t *table) update(key string, f func(Item) Item) (stored Item) {
 	if next != nil {
 		made = t.enter(h, s, key, next)
 	}
-	// Readers find the old one or the new one.
+	// One section under the lock of the shard removes the old entry and adds the new one. So a reader finds either of
+	// them, and never neither.
 	s.mu.Lock()
 	if e != nil {
 		t.unlink(s, e)
@@ -232,7 +235,7 @@ func (t *table) update(key string, f func(Item) Item) (stored Item) {
 	return next
 }
 
-// enter makes the entry of an item; nil: there is no room for it.
+// enter makes the entry of an item; nil: the item cannot be stored.
 func (t *table) enter(h uint64, s *shard, key string, item Item) *entry {
 	c, isCopy := item.(*Copy)
 	if !isCopy {
@@ -274,7 +277,7 @@ func (t *table) enter(h uint64, s *shard, key string, item Item) *entry {
 	return &at.entry
 }
 
-// packing is how a copy is packed under a key. The caller holds mu, until it is packed.
+// packing prepares a copy for its block under a key. The caller holds mu until the copy is packed.
 func (t *table) packing(key string, c *Copy, vary uint16) packing {
 	family, own, shares := t.room.families.take(key, c.Members())
 	p := packing{from: c, key: key, names: own}
@@ -289,7 +292,7 @@ func (t *table) packing(key string, c *Copy, vary uint16) packing {
 	return p
 }
 
-// place finds a place for an item in Go's memory.
+// place puts an item in Go's memory into the shard's items, and returns its index.
 func (t *table) place(s *shard, item Item) (at uint32) {
 	t.others.Add(int64(item.cost()))
 	s.mu.Lock()
@@ -317,7 +320,7 @@ func (t *table) link(s *shard, e *entry) {
 	t.entries.Add(1)
 }
 
-// grow gives a shard twice as many buckets. There are so many shards that one is soon done.
+// grow doubles the buckets of a shard. The table has so many shards that one shard is small and soon done.
 func (t *table) grow(s *shard) {
 	n := max(leastBuckets, 2*len(s.buckets))
 	block, ok := t.index.Alloc(refSize * n)
@@ -325,7 +328,7 @@ func (t *table) grow(s *shard) {
 		if len(s.buckets) == 0 {
 			panic("store: the system has no memory for the table of copies")
 		}
-		return // buckets become longer
+		return // the lists of the buckets become longer
 	}
 	buckets := unsafe.Slice((*slab.Ref)(block.At), n)
 	clear(buckets)
@@ -342,10 +345,11 @@ func (t *table) grow(s *shard) {
 	s.buckets, s.block = buckets, block.Ref
 }
 
-// refSize is what a place in a bucket takes.
+// refSize is the size of a bucket in bytes.
 const refSize = int(unsafe.Sizeof(slab.Ref(0)))
 
-// leadingTo is the link in its bucket that leads to an entry. The caller holds mu, or the lock of the shard.
+// leadingTo is the link that leads to an entry, in its bucket or the entry before. The caller holds mu, or the lock of
+// the shard.
 func (t *table) leadingTo(s *shard, e *entry) *slab.Ref {
 	link := &s.buckets[e.hash&uint32(len(s.buckets)-1)]
 	for *link != e.self {
@@ -370,7 +374,7 @@ func (t *table) remove(h uint64, e *entry) {
 	t.left(h, s, e)
 }
 
-// left ends an entry that no reader finds any more. The caller holds mu.
+// left ends an entry that readers cannot find any more. The caller holds mu.
 func (t *table) left(h uint64, s *shard, e *entry) {
 	t.drop(e, t.weight(e))
 	t.entries.Add(-1)
@@ -391,14 +395,14 @@ func (t *table) left(h uint64, s *shard, e *entry) {
 	t.room.heap.Free(e.self)
 }
 
-// close lets go of everything.
+// close evicts all entries.
 func (t *table) close() {
 	t.fit(0)
 	t.room.closed.Store(true)
 	t.room.forget()
 }
 
-// fit changes the limit. What is beyond it leaves.
+// fit changes the limit, and evicts the excess.
 func (t *table) fit(limit int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -12,23 +12,23 @@ import (
 )
 
 var (
-	// ErrDown says that a tier is known not to answer and was not asked. Whoever notices first that it does not says so;
-	// nobody else need.
+	// ErrDown says that a tier is known not to answer and was not asked. The first operations that fail return other
+	// errors, which are worth a log line; ErrDown is not.
 	ErrDown = errors.New("the tier is down")
-	// ErrBusy says that a tier takes no more for the moment, and did not take this.
+	// ErrBusy says that a tier has too many writes under way, and did not take this one.
 	ErrBusy = errors.New("the tier has as much to write as it may")
 )
 
-// Tier is a place for items below the memory of the process: larger, slower, and it may fail. It must be safe for concurrent
-// use. What it gives is asked of the ledger like any other copy, so it may give what was invalidated.
+// Tier is a place for items below the memory of the process: larger and slower, and it may fail. Implementations must
+// be safe for concurrent use. A Tier may return a copy that was invalidated: the ledger judges the copy like any other.
 type Tier interface {
-	// Get gives the item under a storage key, and a reference to it; nil: there is none.
+	// Get returns the item under a storage key, with a reference; nil: there is none.
 	Get(ctx context.Context, key string) (Item, error)
-	// Put keeps what an item says, or fails with ErrBusy at once where too much is on its way already. It must not
-	// change the item, and reads it only until it returns.
+	// Put keeps an item. Put fails with ErrBusy at once where too many writes are under way. Put must not change the
+	// item, and reads the item only until it returns.
 	Put(ctx context.Context, key string, item Item) error
-	// Down reports whether the tier is known not to answer. It costs nothing to ask; Get and Put of a tier that is down fail
-	// with ErrDown at once.
+	// Down reports whether the tier is known not to answer, at no cost. Get and Put of such a tier fail with ErrDown at
+	// once.
 	Down() bool
 }
 
@@ -38,9 +38,9 @@ func (s *Store) Deep() bool { return len(s.below) > 0 }
 // Down reports whether a tier below memory is known not to answer.
 func (s *Store) Down() bool { return slices.ContainsFunc(s.below, Tier.Down) }
 
-// Promote looks for the copy in the tiers below memory, the nearest first, and brings what it finds into memory. selected is as
-// for Lookup. An error tells of tiers that failed; those after them were asked all the same, so Found counts either way, and is to be
-// released.
+// Promote looks for the copy in the tiers below memory, the nearest first, and promotes the copy into memory. selected
+// is as for Lookup. An error tells of tiers that failed. The tiers after those were asked all the same, so Found counts
+// either way, and the caller must release Found.
 func (s *Store) Promote(ctx context.Context, key string, h http.Header, now time.Time, selected ...string) (Found, error) {
 	item, err := s.raise(ctx, key, now)
 	if item == nil {
@@ -57,8 +57,8 @@ func (s *Store) Promote(ctx context.Context, key string, h http.Header, now time
 	return s.Lookup(key, h, now, selected...), err
 }
 
-// raise brings the item under a key from the nearest tier that has it into memory, and gives what memory holds then, without a
-// reference to it. Nil: no tier has any.
+// raise promotes the item under a key from the nearest tier that has one into memory. raise returns the item that
+// memory then holds, without a reference. Nil: no tier has one.
 func (s *Store) raise(ctx context.Context, key string, now time.Time) (held Item, failed error) {
 	for i, t := range s.below {
 		item, err := t.Get(ctx, key)
@@ -81,10 +81,10 @@ func (s *Store) raise(ctx context.Context, key string, now time.Time) (held Item
 	return nil, failed
 }
 
-// promoted is what memory holds after an item came up to it: a copy only gives way to one fetched later, and not to an error
-// that an instance without a copy has stored, as long as it may stand in for that. What memory knows of variants is joined with
-// what a tier below does. That the answers vary at all is something that another instance has found, after the copy without
-// variants that this one may hold.
+// promoted is the item that memory holds after an item came up from a tier. A copy in memory is replaced only by a copy
+// that was fetched later. An error that an instance without a copy has stored does not replace a copy that may still
+// stand in for the error. Variants of memory and tier are joined. Variants replace a copy without variants: another
+// instance found out that the answers vary after this instance had stored the copy.
 func promoted(old, item Item, now time.Time) Item {
 	switch item := item.(type) {
 	case *Copy:
@@ -93,7 +93,7 @@ func promoted(old, item Item, now time.Time) Item {
 			return old
 		case *Copy:
 			if !fetchedAfter(item, old) || !httpcache.Displaces(item.Status(), old.Status(), old.Life().State(now)) {
-				return old // with the reads that it has counted
+				return old // with its count of reads
 			}
 		}
 		return item
@@ -109,8 +109,8 @@ func promoted(old, item Item, now time.Time) Item {
 	return old
 }
 
-// fetchedAfter reports whether a was fetched after b. Where nothing was invalidated in between, only the clocks of those who
-// fetched can tell.
+// fetchedAfter reports whether a was fetched after b. If both have the same token, because nothing was invalidated
+// between the fetches, only the clocks of the fetching instances can tell.
 func fetchedAfter(a, b *Copy) bool {
 	if a.Stamp.Token() != b.Stamp.Token() {
 		return b.Stamp.Token().Before(a.Stamp.Token())
@@ -118,7 +118,7 @@ func fetchedAfter(a, b *Copy) bool {
 	return a.Life().Received.After(b.Life().Received)
 }
 
-// WriteBelow puts what memory holds for a request into the tiers below it.
+// WriteBelow writes the items that memory holds for a request to the tiers below.
 func (s *Store) WriteBelow(ctx context.Context, key string, h http.Header) error {
 	item, ok := s.memory.Take(key)
 	if !ok {

@@ -8,8 +8,8 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Usable says what a copy may be used for at a time, and why for no more: by its lifetime, and by what was invalidated since
-// the request that it answers was sent.
+// Usable says what a copy may be used for at a time, with the reason why not for more. The copy's lifetime decides, and
+// so do the invalidations since the copy's request was sent.
 func (c *Copy) Usable(ledger *invalidation.Ledger, now time.Time) (httpcache.Freshness, policy.Reason) {
 	verdict := invalidation.Valid
 	if !ledger.Current(&c.Stamp) {
@@ -38,7 +38,8 @@ func (c *Copy) Usable(ledger *invalidation.Ledger, now time.Time) (httpcache.Fre
 	return state, policy.Expired
 }
 
-// check gathers the members of a copy, where they are not all in one place, and asks the ledger.
+// check asks the ledger about the members of a copy. room lets check gather members without an allocation, where the
+// family has some of them.
 func check(ledger *invalidation.Ledger, c *Copy) invalidation.Verdict {
 	var room [mostShared]invalidation.ID
 	return ledger.Check(&c.Stamp, c.membersIn(room[:0]))

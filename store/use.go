@@ -5,30 +5,30 @@ import (
 	"time"
 )
 
-// Use is what happens to a copy while it is stored. There is one for each copy, so what seldom happens shares a word.
+// Use has the changing state of a stored copy. There is one Use for each copy, so the rare values share a word.
 type Use struct {
-	notUntil atomic.Int64  // Unix ns before which the origin is not asked, after it failed
-	Hits     atomic.Uint32 // reads since it was stored; saturates
+	notUntil atomic.Int64  // Unix ns before which no request asks the origin, after a failure
+	Hits     atomic.Uint32 // reads since the copy was stored; saturates
 	state    atomic.Uint32 // see the bits
-	read     atomic.Uint32 // tick of the last read of this copy, or of one that it has replaced; 0: none
+	read     atomic.Uint32 // tick of the last read of this copy, or of one that this copy has replaced; 0: none
 
-	// references counts those who may read the bytes: everybody who has taken one, and every key under which the copy is stored. It
-	// stands beside what a hit writes to as well.
+	// references counts the holders of the bytes: each caller that has taken a reference, and each key under which the
+	// copy is stored. references stands beside fields that a hit writes to as well.
 	references atomic.Int32
 }
 
 // Bits of Use.state.
 const (
 	renewing = 1 << iota // a renewal is queued or running
-	failing              // the last failure was an error for which a copy may be served
-	outdated             // the origin has said that it is not fresh any more
+	failing              // the last failure was an error for which the copy may stand in
+	outdated             // the origin has said that the copy is stale
 
-	failuresAt   = 8 // times that the origin failed to give the copy anew, up to mostFailures; when it succeeds, that makes another copy
+	failuresAt   = 8 // failures of the origin in a row, up to mostFailures; a renewal makes another copy
 	mostFailures = 0xff
-	roundAt      = 16 // of Store.Rewarm, in which it was last given to the tiers below memory, or came from there; the lower bits of its number
+	roundAt      = 16 // low bits of the Store.Rewarm round in which the tiers below were last known to have the copy
 )
 
-// alter has the bits of a mask be as bits says, and gives what they were.
+// alter sets the bits of a mask to bits, and returns their old values.
 func (u *Use) alter(mask, bits uint32) (old uint32) {
 	for {
 		old = u.state.Load()
@@ -38,17 +38,17 @@ func (u *Use) alter(mask, bits uint32) (old uint32) {
 	}
 }
 
-// tickBits is how long a tick of Use.read is: 2^24 ns, 17 ms. Ticks are counted modulo 2^32, which is more than two years: twice as long as
-// any copy is held.
+// tickBits gives the length of a tick of Use.read: 2^24 ns, 17 ms. Ticks are counted modulo 2^32, which is more than
+// two years: twice as long as any copy is held.
 const tickBits = 24
 
-// tick is that of a time. It is never zero.
+// tick is the tick of a time. No tick is zero.
 func tick(t time.Time) uint32 { return max(uint32(t.UnixNano()>>tickBits), 1) }
 
-// never is the place of what was never read in the order of reads.
+// never is the place of a copy without a read in the order of reads.
 const never = 0
 
-// orderOfReads is where a tick of Use.read stands among others: the greater, the later.
+// orderOfReads is the place of a tick of Use.read among others. A later tick has a greater place.
 func orderOfReads(read uint32, now time.Time) int64 {
 	if read == 0 {
 		return never
@@ -56,7 +56,7 @@ func orderOfReads(read uint32, now time.Time) int64 {
 	return 1<<32 + int64(int32(read-tick(now)))
 }
 
-// Hit counts a read at a time and says the number of reads so far.
+// Hit counts a read at a time, and returns the number of reads so far.
 func (u *Use) Hit(now time.Time) uint32 {
 	u.read.Store(tick(now))
 	n := u.Hits.Load()
@@ -66,17 +66,18 @@ func (u *Use) Hit(now time.Time) uint32 {
 	return u.Hits.Add(1)
 }
 
-// Outdate makes the copy stale, if it is not so already.
+// Outdate makes the copy stale where its lifetime does not say so yet.
 func (u *Use) Outdate() { u.alter(outdated, outdated) }
 
-// Failures is how often in a row the origin failed to give the copy anew.
+// Failures is how often in a row the origin failed to renew the copy.
 func (u *Use) Failures() uint32 { return u.state.Load() >> failuresAt & mostFailures }
 
 // Renewing reports whether a renewal is queued or running.
 func (u *Use) Renewing() bool { return u.state.Load()&renewing != 0 }
 
-// Fail notes that the origin failed to give the copy anew, and has it left alone for as long as pause says after that many failures in
-// a row. All who waited for one answer may note it: it counts once. standsIn says that it was an error for which a copy may be served.
+// Fail notes that the origin failed to renew the copy. Until the pause for that many failures in a row is over, no
+// renewal starts. Each request that waited for the same answer may call Fail: the failure counts once. standsIn says
+// that the failure was an error for which the copy may be served.
 func (u *Use) Fail(now time.Time, standsIn bool, pause func(failures uint32) time.Duration) {
 	stands := uint32(0)
 	if standsIn {
@@ -90,19 +91,19 @@ func (u *Use) Fail(now time.Time, standsIn bool, pause func(failures uint32) tim
 	}
 }
 
-// Failing reports whether the copy, where it may stand in for the origin, is to do so without asking first: the origin failed and is
-// left alone, or somebody else is asking it again.
+// Failing reports whether the copy, where it may stand in for the origin, is to do so without a request to the origin
+// first. The origin has failed, and either the pause lasts or another request is renewing the copy.
 func (u *Use) Failing(now time.Time) bool {
 	state := u.state.Load()
 	return state&failing != 0 && (now.UnixNano() < u.notUntil.Load() || state&renewing != 0)
 }
 
-// StartRenewal reports whether the caller may renew the copy now; it then must call EndRenewal.
+// StartRenewal reports whether the caller may renew the copy. A caller that gets true must call EndRenewal.
 func (u *Use) StartRenewal(now time.Time) bool {
 	return now.UnixNano() >= u.notUntil.Load() && u.alter(renewing, renewing) == 0
 }
 
-// EndRenewal lets the next renewal start, after the pause.
+// EndRenewal ends a renewal. The next one may start after the pause.
 func (u *Use) EndRenewal(now time.Time, pause time.Duration) {
 	if pause > 0 {
 		u.notUntil.Store(now.Add(pause).UnixNano())

@@ -4,21 +4,21 @@ import (
 	"strings"
 )
 
-// acceptances is what an Accept-Encoding field says about the codings that are told apart (RFC 9110 §12.5.3). Other codings are not
-// acceptable: implementations differ about deflate, and no client takes only that (§8.4.1.2); compress is obsolete; a coding with a
-// dictionary (RFC 9842) is for the one client that has the dictionary.
+// acceptances are the weights of an Accept-Encoding field for the codings of Coding (RFC 9110 §12.5.3). Other codings
+// are not acceptable: implementations differ about deflate, and no client takes only that (§8.4.1.2); compress is
+// obsolete. A coding with a dictionary (RFC 9842) is only for the client that has the dictionary.
 type acceptances struct {
 	weights [codings]int16 // in thousandths; zero: not acceptable
 }
 
 const (
-	unlisted   int16 = -1 // not named by the field
-	leastWeigh int16 = 1  // of identity, where nothing names it
+	unlisted   int16 = -1 // the field does not name the coding
+	leastWeigh int16 = 1  // weight of identity where the field names neither identity nor "*"
 )
 
-// parseAcceptEncoding reads the lines of a field that is there. Callers ask first whether it is: an absent field allows any coding, an
-// empty field none (RFC 9110 §12.5.3). An element that is malformed, or that another element contradicts, never makes a coding
-// acceptable.
+// parseAcceptEncoding reads the lines of a field that is present. Callers check that first: an absent field allows any
+// coding, an empty field none (RFC 9110 §12.5.3). A malformed element never makes a coding acceptable. If elements
+// contradict each other, the lower weight counts.
 func parseAcceptEncoding(lines []string) acceptances {
 	a := acceptances{weights: [codings]int16{unlisted, unlisted, unlisted, unlisted}}
 	star := unlisted
@@ -49,10 +49,10 @@ func parseAcceptEncoding(lines []string) acceptances {
 	return a
 }
 
-// CanonicalEncoding is the one spelling of an Accept-Encoding that is there; see canonical.
+// CanonicalEncoding is the canonical spelling of an Accept-Encoding that is present; see canonical.
 func CanonicalEncoding(lines []string) string { return parseAcceptEncoding(lines).canonical() }
 
-// lesser is the weight of what is listed more than once: the one that claims less.
+// lesser is the weight of a coding that is listed more than once: the lower one.
 func lesser(before, weight int16) int16 {
 	if before == unlisted {
 		return weight
@@ -63,12 +63,12 @@ func lesser(before, weight int16) int16 {
 // accepts reports whether the client accepts a coding.
 func (a acceptances) accepts(c Coding) bool { return a.weights[c] > 0 }
 
-// prefers reports whether the client accepts a coding and does not like it less than no coding at all.
+// prefers reports whether the client accepts a coding and gives it at least the weight of identity.
 func (a acceptances) prefers(c Coding) bool {
 	return a.accepts(c) && a.weights[c] >= a.weights[Identity]
 }
 
-// canonicalEncodings are the values that canonical gives, by the set of accepted codings.
+// canonicalEncodings are the results of canonical, by the set of accepted codings.
 var canonicalEncodings = func() (values [1 << codings]string) {
 	for set := range values {
 		var list []string
@@ -88,9 +88,9 @@ var canonicalEncodings = func() (values [1 << codings]string) {
 	return values
 }()
 
-// canonical is the one spelling of everything that accepts the same codings, in the order in which browsers list them and
-// without preferences: variants are to be told apart by what may be sent, and by nothing else. It accepts nothing that the
-// field does not.
+// canonical is the common spelling of all fields that accept the same codings, in the order in which browsers list
+// codings, and without weights. So only the set of acceptable codings tells variants apart. The canonical spelling
+// accepts nothing that the field does not.
 func (a acceptances) canonical() string {
 	set := 0
 	for c, weight := range a.weights {
@@ -106,8 +106,8 @@ func RefusesIdentity(lines []string) bool {
 	return len(lines) > 0 && !parseAcceptEncoding(lines).accepts(Identity)
 }
 
-// codingWeight reads one element: codings [ weight ] (RFC 9110 §12.5.3). ok is false when it is malformed, with the name as
-// far as it can be told.
+// codingWeight reads one element: codings [ weight ] (RFC 9110 §12.5.3). For a malformed element ok is false, and name
+// is the text before the first ";".
 func codingWeight(element string) (name string, weight int16, ok bool) {
 	name, parameter, weighted := strings.Cut(element, ";")
 	name = TrimOWS(name)

@@ -1,6 +1,6 @@
 package httpcache
 
-// byteSet has true for the bytes of one kind of text.
+// byteSet is a set of bytes.
 type byteSet [256]bool
 
 const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -26,7 +26,7 @@ func bytesOf(text string) (set byteSet) {
 	return set
 }
 
-// all reports whether a text has no other bytes. An empty one has none.
+// all reports whether a text has only bytes of the set. True for an empty text.
 func (set *byteSet) all(text string) bool {
 	for i := range len(text) {
 		if !set[text[i]] {

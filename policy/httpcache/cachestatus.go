@@ -8,18 +8,18 @@ import (
 // CacheStatus is one member of Cache-Status (RFC 9211 §2).
 type CacheStatus struct {
 	Hit           bool          // hit (§2.1)
-	Forward       string        // fwd (§2.2), one of its words; empty: the request did not go on, and the next four fields say nothing
+	Forward       string        // fwd (§2.2), one of its words; empty: not forwarded, and the next four do not count
 	ForwardStatus int           // fwd-status (§2.3); zero: none
 	Stored        bool          // stored (§2.5)
 	Collapsed     bool          // collapsed (§2.6): the answer came with another request's
-	Apart         bool          // collapsed=?0 (§2.6): it waited for another request's, which was not for it or did not come
+	Apart         bool          // collapsed=?0 (§2.6): waited for an answer that was not for it or did not come
 	TTL           time.Duration // ttl (§2.4), negative when stale; rounded down to seconds
 	HasTTL        bool
 	Key           string // key (§2.7); empty: none
 	Detail        string // detail (§2.8); empty: none
 }
 
-// Append appends the member to dst: one Item with parameters (RFC 8941 §3.3), always valid whatever Detail and Key hold. It
+// Append appends the member to dst: one Item with parameters (RFC 8941 §3.3), valid for any Detail and Key. Append
 // allocates only if dst has no room.
 func (s CacheStatus) Append(dst []byte) []byte {
 	dst = append(dst, pseudonym...)
@@ -46,7 +46,7 @@ func (s CacheStatus) Append(dst []byte) []byte {
 	return dst
 }
 
-// appendForwarded appends the parameters that exist only where the request went on to the origin.
+// appendForwarded appends the parameters of requests that went on to the origin.
 func (s CacheStatus) appendForwarded(dst []byte) []byte {
 	if s.ForwardStatus != 0 {
 		dst = strconv.AppendInt(append(dst, "; fwd-status="...), int64(s.ForwardStatus), 10)
@@ -63,7 +63,7 @@ func (s CacheStatus) appendForwarded(dst []byte) []byte {
 	return dst
 }
 
-// floorSeconds rounds down, so that what has just become stale has a negative ttl.
+// floorSeconds rounds down, so that an answer that has just become stale has a negative ttl.
 func floorSeconds(d time.Duration) int64 {
 	s := int64(d / time.Second)
 	if d%time.Second < 0 {
@@ -72,7 +72,7 @@ func floorSeconds(d time.Duration) int64 {
 	return s
 }
 
-// appendString appends a String (RFC 8941 §3.3.3). Bytes that it cannot hold are percent-encoded.
+// appendString appends a String (RFC 8941 §3.3.3). Bytes that a String cannot hold are percent-encoded.
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	for i := range len(s) {

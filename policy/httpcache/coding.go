@@ -9,7 +9,7 @@ import (
 type Coding uint8
 
 const (
-	Identity Coding = iota // none. The zero value
+	Identity Coding = iota // no coding. The zero value
 	Gzip                   // RFC 9110 §8.4.1.3
 	Brotli                 // RFC 7932
 	Zstd                   // RFC 8878, with the window that RFC 9659 allows
@@ -33,8 +33,8 @@ func codingOf(name string) (Coding, bool) {
 // acceptEncoding is the request field by which codings are selected.
 const acceptEncoding = "Accept-Encoding"
 
-// Unaccepted reports whether an answer has a content coding that its request does not accept (RFC 9110 §12.5.3). Codings that are
-// not told apart here do not count.
+// Unaccepted reports whether an answer has a content coding that its request does not accept (RFC 9110 §12.5.3).
+// Codings outside of Coding do not count.
 func Unaccepted(accepting []string, h http.Header) bool {
 	if len(accepting) == 0 || !Coded(h) {
 		return false
@@ -48,7 +48,7 @@ func Unaccepted(accepting []string, h http.Header) bool {
 	return false
 }
 
-// Coded reports whether an answer comes with a content coding.
+// Coded reports whether an answer has a content coding other than identity.
 func Coded(h http.Header) bool {
 	for name := range Elements(h["Content-Encoding"]) {
 		if name != "" && !strings.EqualFold(name, Identity.String()) {

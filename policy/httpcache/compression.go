@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// compressedTypes are the media types besides text/*, *+json, *+xml and *+text that are not compressed already.
+// compressedTypes are the media types besides text/*, *+json, *+xml and *+text whose content is not compressed already.
 var compressedTypes = map[string]bool{
 	"application/json": true, "application/x-ndjson": true, "application/xml": true, "application/xhtml+xml": true,
 	"application/javascript": true, "application/x-javascript": true, "application/ecmascript": true, "application/graphql": true,
@@ -16,8 +16,8 @@ var compressedTypes = map[string]bool{
 	"font/ttf": true, "font/otf": true, "font/collection": true, "image/bmp": true, "image/x-icon": true, "image/vnd.microsoft.icon": true,
 }
 
-// Compressible reports whether answers of this kind may go to clients in another coding than the origin's, and become shorter by
-// it as a rule.
+// Compressible reports whether such answers may go to clients in another coding than the origin's, and usually become
+// shorter by compression.
 func Compressible(status int, h http.Header) bool {
 	if status < 200 || len(h["Content-Encoding"]) > 0 || len(h["Content-Range"]) > 0 {
 		return false
@@ -30,7 +30,7 @@ func Compressible(status int, h http.Header) bool {
 	return !HasElement(h["Cache-Control"], "no-transform") && !Streams(h) && compressibleType(h["Content-Type"])
 }
 
-// compressibleType reports whether content of this type becomes shorter by compression, as a rule.
+// compressibleType reports whether content of a media type usually becomes shorter by compression.
 func compressibleType(contentType []string) bool {
 	if len(contentType) != 1 {
 		return false
@@ -39,7 +39,8 @@ func compressibleType(contentType []string) bool {
 	return compressedTypes[t] || strings.HasPrefix(t, "text/") || strings.HasSuffix(t, "+json") || strings.HasSuffix(t, "+xml") || strings.HasSuffix(t, "+text")
 }
 
-// VaryByCoding adds Accept-Encoding to the Vary of an answer, unless it is there already or says more (RFC 9110 §12.5.5).
+// VaryByCoding adds Accept-Encoding to the Vary of an answer, unless Vary has Accept-Encoding or "*" already (RFC 9110
+// §12.5.5).
 func VaryByCoding(h http.Header) {
 	names, star := ParseVary(h["Vary"])
 	if !star && !slices.Contains(names, acceptEncoding) {
@@ -47,8 +48,9 @@ func VaryByCoding(h http.Header) {
 	}
 }
 
-// AppendWeakETag appends the ETag of an answer in another coding than the origin's: weak, since the bytes are others and mean the same
-// (RFC 9110 §8.8.1, §8.8.3.3). If-None-Match finds the one by the other. It appends nothing where the origin's ETag names nothing.
+// AppendWeakETag appends the ETag of an answer in another coding than the origin's. The ETag is weak, since the bytes
+// differ and mean the same (RFC 9110 §8.8.1, §8.8.3.3). If-None-Match with either ETag matches the other.
+// AppendWeakETag appends nothing where the origin's ETag is not well-formed.
 func AppendWeakETag(to []byte, etag []string) []byte {
 	tag, ok := fieldTag(etag)
 	if !ok {
@@ -57,20 +59,20 @@ func AppendWeakETag(to []byte, etag []string) []byte {
 	return append(append(append(to, `W/"`...), tag.opaque...), '"')
 }
 
-// digests describe the bytes of one coding (RFC 9530 §2, §3), and are wrong for those of another. So is Accept-Ranges: ranges are of
-// the origin's bytes (RFC 9110 §14.3).
+// digests are the fields that describe the bytes of one coding (RFC 9530 §2, §3), and are wrong for those of another.
+// Accept-Ranges is among them: ranges are of the origin's bytes (RFC 9110 §14.3).
 var digests = [...]string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Accept-Ranges"}
 
-// RemoveDigests deletes what would not be true of an answer in another coding.
+// RemoveDigests deletes the fields that would be wrong for an answer in another coding.
 func RemoveDigests(h http.Header) {
 	for _, name := range digests {
 		delete(h, name)
 	}
 }
 
-// Compressed reports whether a copy that is held in a coding goes to this client as it is held. An absent Accept-Encoding allows any
-// coding, but is no promise that the client can read one (RFC 9110 §12.5.3). Ranges are of the bytes that the origin made, and a
-// client may ask that nobody transforms them (RFC 9111 §5.2.1.6).
+// Compressed reports whether a copy that is held in a coding goes to this client as held. An absent Accept-Encoding
+// allows any coding, but does not promise that the client can read one (RFC 9110 §12.5.3). Ranges are of the bytes that
+// the origin made, and a client may forbid transformation (RFC 9111 §5.2.1.6).
 func Compressed(req http.Header, held Coding) bool {
 	lines := req[acceptEncoding]
 	return len(lines) > 0 && len(req["Range"]) == 0 && parseAcceptEncoding(lines).prefers(held) &&

@@ -7,14 +7,15 @@ import (
 	"time"
 )
 
-// conditionals are the precondition fields (RFC 9110 §13.1). No shared fill has one: the answer must be whole, whatever the client
-// that happened to ask already has.
+// conditionals are the precondition fields (RFC 9110 §13.1). No shared fill has one: the answer must be whole, whatever
+// the requesting client already has.
 var conditionals = [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"}
 
 // IsPrecondition reports whether a field, by its canonical name, is a precondition.
 func IsPrecondition(name string) bool { return slices.Contains(conditionals[:], name) }
 
-// Conditional reports whether the request asks for the response only if it changed: whether NotModified can be true.
+// Conditional reports whether the request asks for the response only if the response has changed. If it reports false,
+// NotModified is false too.
 func Conditional(req http.Header) bool {
 	return len(req["If-None-Match"]) > 0 || len(req["If-Modified-Since"]) > 0
 }
@@ -27,9 +28,9 @@ func StripConditional(h http.Header) {
 }
 
 // NotModified reports whether a request is to be answered with 304 instead of the copy (RFC 9111 §4.3.2). status and
-// stored are the copy's, received is when it arrived. If-None-Match is compared weakly and sets If-Modified-Since aside
-// (RFC 9110 §13.1.2, §13.1.3). If-Match and If-Unmodified-Since are for origins; see MeetsPreconditions. Anything in doubt
-// is answered in full.
+// stored are the copy's; received is when the copy arrived. If-None-Match is compared weakly, and If-Modified-Since
+// does not count beside If-None-Match (RFC 9110 §13.1.2, §13.1.3). If-Match and If-Unmodified-Since are for origins;
+// see MeetsPreconditions. In case of doubt the client gets the full answer.
 func NotModified(req http.Header, method string, status int, stored http.Header, received time.Time) bool {
 	if status != http.StatusOK && status != http.StatusPartialContent || !conditionalMethod(method) {
 		return false
@@ -51,8 +52,8 @@ func NotModified(req http.Header, method string, status int, stored http.Header,
 	return !changed.After(since)
 }
 
-// conditionalMethod reports whether a method may be answered with 304: GET, HEAD, and QUERY, whose conditions are about the
-// result (RFC 10008).
+// conditionalMethod reports whether a method may be answered with 304: GET, HEAD, and QUERY, whose conditions are about
+// its result (RFC 10008).
 func conditionalMethod(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == "QUERY"
 }
@@ -72,7 +73,7 @@ func matchesAny(lines, etag []string) bool {
 	return anyTag(lines, func(tag entityTag) bool { return tag.opaque == have.opaque })
 }
 
-// anyTag reports whether one of a list of entity tags matches. Where the list cannot be read, none does.
+// anyTag reports whether a member of a list of entity tags matches. A malformed list matches nothing.
 func anyTag(lines []string, matches func(entityTag) bool) (match bool) {
 	for _, line := range lines {
 		for rest := strings.TrimLeft(line, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
@@ -86,8 +87,8 @@ func anyTag(lines []string, matches func(entityTag) bool) (match bool) {
 	return match
 }
 
-// AddValidators makes a request ask whether the copy still holds (RFC 9111 §4.3.1), in place of any precondition of the
-// client's. It reports whether the copy has a validator to ask with.
+// AddValidators makes a request revalidate the copy (RFC 9111 §4.3.1), in place of the client's preconditions. It
+// reports whether the copy has a validator.
 func AddValidators(h http.Header, stored http.Header) bool {
 	StripConditional(h)
 	if _, ok := storedTag(stored["Etag"]); ok {
@@ -99,23 +100,23 @@ func AddValidators(h http.Header, stored http.Header) bool {
 	return Conditional(h)
 }
 
-// HasValidator reports whether AddValidators would find one.
+// HasValidator reports whether AddValidators would find a validator.
 func HasValidator(h http.Header) bool {
 	_, tag := storedTag(h["Etag"])
 	_, date := headerTime(h["Last-Modified"])
 	return tag || date
 }
 
-// describeContent are the fields about content that a 304 does not have: the receiver of a 304 has them already (RFC 9110 §15.4.5).
-// Content-Location is not one of them.
+// describeContent are the fields about content that a 304 leaves out: the receiver of a 304 has them already (RFC 9110
+// §15.4.5). Content-Location is not among them.
 var describeContent = [...]string{
 	"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range",
 	"Content-Md5", "Content-Digest", "Repr-Digest", "Digest", "Accept-Ranges", "Content-Disposition",
 }
 
-// NotModifiedHeader is the header of a 304 that stands for the copy: everything that a 200 would have but for what
-// describes the content (RFC 9110 §15.4.5). Fields like Access-Control-Allow-Origin stay, since browsers heed them in a
-// 304 as well. Last-Modified stays only where there is no ETag. The copy's header is not changed.
+// NotModifiedHeader is the header of a 304 that stands for the copy: all fields of a 200 but those that describe the
+// content (RFC 9110 §15.4.5). Fields like Access-Control-Allow-Origin stay, since browsers evaluate them in a 304 as
+// well. Last-Modified stays only where there is no ETag. The copy's header is not changed.
 func NotModifiedHeader(stored http.Header) http.Header {
 	h := DeliverHeader(stored)
 	for _, name := range describeContent {
@@ -127,23 +128,23 @@ func NotModifiedHeader(stored http.Header) http.Header {
 	return h
 }
 
-// InNotModified reports whether NotModifiedHeader keeps a field of this canonical name of a header that was delivered before. tagged says that
-// the header has an ETag.
+// InNotModified reports whether NotModifiedHeader keeps a field, by its canonical name, of a header after
+// DeliverHeader. tagged says that the header has an ETag.
 func InNotModified(name string, tagged bool) bool {
 	return !slices.Contains(describeContent[:], name) && !(tagged && name == "Last-Modified")
 }
 
-// keptByCopy are the fields that a 304 does not change in a copy: they describe the stored bytes, which a 304 says are
-// still right (RFC 9111 §3.2). Content-Type, which says how the bytes are to be read, may change without them.
+// keptByCopy are the fields that a 304 does not change in a copy: they describe the stored bytes, which a 304 confirms
+// (RFC 9111 §3.2). Content-Type, which says how to read the bytes, may change without them.
 var keptByCopy = map[string]bool{
 	"Content-Length": true, "Content-Encoding": true, "Content-Range": true,
 	"Content-Md5": true, "Content-Digest": true, "Repr-Digest": true, "Digest": true,
 }
 
-// MergeNotModified is the header of a copy that from304 has confirmed (RFC 9111 §3.2, §4.3.4): fields of the 304 replace
-// the copy's, except those that belong to the stored bytes. The merged header decides anew whether the copy may be kept, with the
-// copy's status. A copy does not hold its surrogate keys: a 304 without any leaves those of the copy as they were. Neither
-// header is changed.
+// MergeNotModified is the header of a copy that from304 has confirmed (RFC 9111 §3.2, §4.3.4). Fields of the 304
+// replace the copy's, except those that describe the stored bytes. The caller decides anew, by the merged header and
+// the copy's status, whether the copy may be kept. A copy does not hold its surrogate keys: a 304 without surrogate
+// keys leaves the copy's as they were. Neither header is changed.
 func MergeNotModified(stored, from304 http.Header) http.Header {
 	fresh := from304.Clone()
 	RemoveHopByHop(fresh)
@@ -151,7 +152,7 @@ func MergeNotModified(stored, from304 http.Header) http.Header {
 	if merged == nil {
 		merged = http.Header{}
 	}
-	// What was said about the earlier exchange does not describe this one.
+	// These fields describe the earlier exchange.
 	for _, name := range [...]string{"Age", "Date", "Cache-Status", "Warning"} {
 		delete(merged, name)
 	}
@@ -165,17 +166,17 @@ func MergeNotModified(stored, from304 http.Header) http.Header {
 	return merged
 }
 
-// keepsTag reports whether the copy's ETag says more than the 304's (RFC 9110 §8.8.1): a strong ETag names the stored bytes, and a
-// weak ETag with the same opaque-tag says less.
+// keepsTag reports whether the copy's ETag says more than the 304's (RFC 9110 §8.8.1): a strong ETag names the stored
+// bytes, and a weak ETag with the same opaque-tag says less.
 func keepsTag(stored, from304 []string) bool {
 	old, okOld := fieldTag(stored)
 	tag, okTag := fieldTag(from304)
 	return okOld && okTag && !old.weak && tag.weak && old.opaque == tag.opaque
 }
 
-// ConfirmsStored reports whether a 304 is about this copy (RFC 9111 §4.3.4). A strong ETag has to be the copy's, and strong there; a
-// weak ETag has to match weakly; without an ETag, Last-Modified has to be the copy's. A 304 without any validator is about this copy
-// as well: the request named no other.
+// ConfirmsStored reports whether a 304 is about this copy (RFC 9111 §4.3.4). A strong ETag must equal a strong ETag of
+// the copy. A weak ETag must match weakly. Without an ETag, Last-Modified must be the copy's. A 304 without any
+// validator is about this copy as well: the request named no other copy.
 func ConfirmsStored(stored, from304 http.Header) bool {
 	if lines := from304["Etag"]; len(lines) > 0 {
 		tag, ok := storedTag(lines)
@@ -194,10 +195,10 @@ func ConfirmsStored(stored, from304 http.Header) bool {
 type entityTag struct {
 	opaque     string
 	weak       bool
-	unreadable bool // it is none, and opaque is all of it
+	unreadable bool // the field is no entity-tag, and opaque is all of its text
 }
 
-// fieldTag reads an ETag field. Several different lines are none.
+// fieldTag reads an ETag field. ok is false for several lines.
 func fieldTag(lines []string) (entityTag, bool) {
 	if len(lines) != 1 {
 		return entityTag{}, false
@@ -206,9 +207,9 @@ func fieldTag(lines []string) (entityTag, bool) {
 	return tag, ok && rest == ""
 }
 
-// storedTag reads the ETag of a response. An ETag that is no entity-tag, as without quotes, is compared whole and weakly: the origin
-// finds its own text in If-None-Match. In that list "*" and a comma would mean something else, and control bytes cannot be sent
-// (RFC 9110 §5.5).
+// storedTag reads the ETag of a response. A text that is no entity-tag, as without quotes, is compared whole and
+// weakly, so that the origin finds its own text in If-None-Match. storedTag rejects "*" and text with a comma, which
+// mean something else in that list, and control bytes, which cannot be sent (RFC 9110 §5.5).
 func storedTag(lines []string) (entityTag, bool) {
 	if tag, ok := fieldTag(lines); ok || len(lines) != 1 {
 		return tag, ok
@@ -218,8 +219,8 @@ func storedTag(lines []string) (entityTag, bool) {
 		whole != "" && whole != "*" && !strings.ContainsFunc(whole, func(c rune) bool { return c < ' ' || c == 0x7f || c == ',' })
 }
 
-// cutEntityTag reads an entity-tag from the start of s and returns what follows it and the space after it. Another
-// entity-tag may follow only after a comma.
+// cutEntityTag reads an entity-tag from the start of s. rest is the text after the entity-tag and the space behind it.
+// Another entity-tag may follow only after a comma.
 func cutEntityTag(s string) (tag entityTag, rest string, ok bool) {
 	s, tag.weak = strings.CutPrefix(s, "W/")
 	if !strings.HasPrefix(s, `"`) {

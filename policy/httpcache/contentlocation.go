@@ -2,8 +2,8 @@ package httpcache
 
 import "net/http"
 
-// NamesTarget reports whether an answer says that its content is the new representation of the request's own target:
-// it has one Content-Location, and that resolves to the target (RFC 9110 §8.7).
+// NamesTarget reports whether the content of an answer is the new representation of the request's own target: the
+// answer has one Content-Location, which resolves to the target (RFC 9110 §8.7).
 func NamesTarget(t Target, response http.Header) bool {
 	values := response["Content-Location"]
 	if len(values) != 1 {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// cutCookie takes the first pair off a Cookie field (RFC 6265 §4.2.1). Name and value are as they stand, without the
-// blanks around the pair. A piece without "=" has no name.
+// cutCookie takes the first pair off a Cookie field (RFC 6265 §4.2.1). Name and value are unchanged, without the blanks
+// around the pair. A piece without "=" has no name.
 func cutCookie(line string) (name, value, left string) {
 	pair, left, _ := strings.Cut(line, ";")
 	pair = strings.Trim(pair, " \t")
@@ -18,7 +18,7 @@ func cutCookie(line string) (name, value, left string) {
 	return name, value, left
 }
 
-// CookieValues are the values of all cookies with a name, in their order.
+// CookieValues are the values of all cookies with a name, in the order of the request.
 func CookieValues(h http.Header, name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, line := range h["Cookie"] {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// AnyOrigin reports whether an answer is the same for every Origin by its own word: each may read it, none with credentials,
-// and no Vary names Origin (WHATWG Fetch §3.3.3).
+// AnyOrigin reports whether an answer declares itself the same for every Origin: each origin may read the answer, none
+// with credentials, and Vary does not name Origin (WHATWG Fetch §3.3.3).
 func AnyOrigin(response http.Header) bool {
 	allowed := response["Access-Control-Allow-Origin"]
 	names, star := ParseVary(response["Vary"])

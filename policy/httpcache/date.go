@@ -9,9 +9,9 @@ import (
 // dateLayouts are the three forms of an HTTP-date (RFC 9110 §5.6.7).
 var dateLayouts = [...]string{http.TimeFormat, "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC}
 
-// parseDate reads an HTTP-date, in any case (RFC 9111 §4.2). The time package also takes texts that the grammar does not have, as with
-// other numbers of spaces and digits; those are refused, since a text that is no date must not make anything fresh. Whether the name
-// of the day is that of the date does not matter.
+// parseDate reads an HTTP-date, in any case (RFC 9111 §4.2). time.Parse also takes texts that the grammar does not
+// have, as with other numbers of spaces and digits. parseDate refuses these, since a text that is no date must not make
+// an answer fresh. The name of the day need not be right for the date.
 func parseDate(text string) (time.Time, bool) {
 	if t, ok := parseFixdate(text); ok {
 		return t, true
@@ -27,7 +27,8 @@ func parseDate(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// parseFixdate reads the usual form, as in "Sun, 06 Nov 1994 08:49:37 GMT". What it does not read may be a date all the same.
+// parseFixdate reads the usual form, as in "Sun, 06 Nov 1994 08:49:37 GMT". A text for which ok is false may be a date
+// in another form.
 func parseFixdate(text string) (t time.Time, ok bool) {
 	const days, months = "SunMonTueWedThuFriSat", "JanFebMarAprMayJunJulAugSepOctNovDec"
 	if len(text) != len(http.TimeFormat) || text[3:5] != ", " || text[7] != ' ' || text[11] != ' ' || text[16] != ' ' || text[19] != ':' || text[22] != ':' || text[25:] != " GMT" {
@@ -55,7 +56,7 @@ func parseFixdate(text string) (t time.Time, ok bool) {
 // afterDay is a date without the name of the day.
 func afterDay(date string) string { return date[max(strings.IndexAny(date, ", "), 0):] }
 
-// headerTime reads a field that holds one HTTP-date (RFC 9110 §5.6.7). Several lines are none, unless they are equal.
+// headerTime reads a field that holds one HTTP-date (RFC 9110 §5.6.7). Several lines count only where all are equal.
 func headerTime(lines []string) (time.Time, bool) {
 	if len(lines) == 0 {
 		return time.Time{}, false

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// maxDelta is the largest number of seconds that is told apart; anything larger is cut to it (RFC 9111 §1.2.2).
+// maxDelta is the largest number of seconds; larger ones are reduced to it (RFC 9111 §1.2.2).
 const maxDelta = (1 << 31) * time.Second
 
-// Directives is what all Cache-Control field lines of one message say together (RFC 9111 §5.2). The zero value is a
-// message without the field. Of a directive that is given several times, the least fresh reading counts (§4.2.1).
+// Directives has the directives of all Cache-Control field lines of one message (RFC 9111 §5.2). The zero value stands
+// for a message without the field. Of a repeated directive, the value counts that makes the response least fresh
+// (§4.2.1).
 type Directives struct {
 	NoStore         bool
 	NoCache         bool // also when qualified: no-cache="x" is read as no-cache
@@ -20,8 +21,8 @@ type Directives struct {
 	MustUnderstand  bool
 	OnlyIfCached    bool // of requests (§5.2.1.7)
 
-	// The durations count only where their Has flag is set. An argument that is not a number is zero: such a response
-	// is taken to be stale (§4.2.1).
+	// The durations count only where their Has flag is set. An argument that is not a number counts as zero, which
+	// makes such a response stale (§4.2.1).
 
 	MinFresh, MaxStale       time.Duration // of requests (§5.2.1.2, §5.2.1.3); a max-stale without argument is maxDelta
 	HasMinFresh, HasMaxStale bool
@@ -29,22 +30,23 @@ type Directives struct {
 	MaxAge, SMaxAge, StaleWhileRevalidate, StaleIfError             time.Duration
 	HasMaxAge, HasSMaxAge, HasStaleWhileRevalidate, HasStaleIfError bool
 
-	// Targeted says that the directives come from a field for this cache instead of from Cache-Control; Expires then is for other
-	// caches, too (RFC 9213 §2.2).
+	// Targeted says that the directives come from a field for this cache instead of from Cache-Control. Expires is then
+	// for other caches too, and does not count (RFC 9213 §2.2).
 	Targeted bool
 
-	// Restrictions count however they are written. As permissions to share what credentials have brought (§3.5), these two
-	// count only as the grammar has them.
+	// A restriction counts however the origin writes it. A permission to share an answer to credentials (§3.5) counts
+	// only in the form of the grammar; these two flags say whether must-revalidate and s-maxage have that form.
 	sharesByMustRevalidate, sharesBySMaxAge bool
 
-	// Malformed is set when a name or an argument anywhere in the field is neither a token nor a quoted-string, as with ";"
-	// or a space between directives, or a quote that never ends. Nobody knows what such a field would have forbidden: the response
-	// is not to be stored (§4.2.1 encourages to take it for stale; stored, it could still be served stale).
+	// Malformed is set when a name or an argument in the field is neither a token nor a quoted-string, as with ";" or a
+	// space between directives, or a quote that never ends. Such a field may have forbidden anything, so the response
+	// is not to be stored. (§4.2.1 encourages caches to take the response for stale; stored, it could still be served
+	// stale.)
 	Malformed bool
 }
 
-// ParseDirectives reads Cache-Control field lines. It accepts what RFC 9111 §5.2 asks of recipients: names in any case,
-// arguments as token or quoted-string whatever the directive, unknown directives.
+// ParseDirectives reads Cache-Control field lines. As RFC 9111 §5.2 asks of recipients, it accepts names in any case,
+// arguments as token or quoted-string for every directive, and unknown directives.
 func ParseDirectives(lines []string) Directives {
 	var d Directives
 	for _, line := range lines {
@@ -68,7 +70,7 @@ func (d *Directives) parseLine(line string) {
 		if strings.HasPrefix(rest, "=") {
 			a, rest = readArgument(rest[1:])
 			if a.given = true; name != rawName {
-				a.valid = false // space around "=" is not in the grammar: the name still counts
+				a.valid = false // the grammar has no space around "=": the name still counts
 			}
 			sound = sound && a.valid
 		}
@@ -80,28 +82,28 @@ func (d *Directives) parseLine(line string) {
 	}
 }
 
-// restrict counts in the directives that forbid something, wherever they stand in a text that cannot be taken apart, and reports whether
-// there was any.
+// restrict adds the restricting directives that occur as words anywhere in a text, which may be malformed, and reports
+// whether there was any.
 func (d *Directives) restrict(text string) (any bool) {
 	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r >= 0x80 || !tokenBytes[r] }) {
 		switch word = strings.ToLower(word); word {
 		case "no-store", "no-cache", "private", "must-revalidate", "proxy-revalidate":
-			d.add(word, argument{given: true}) // must-revalidate without an argument would permit something too
+			d.add(word, argument{given: true}) // must-revalidate without an argument would also be a permission
 			any = true
 		}
 	}
 	return any
 }
 
-// argument is what follows "=" of a directive.
+// argument is the text after "=" of a directive.
 type argument struct {
-	given bool // there was a "="
+	given bool // the directive has a "="
 	valid bool // text is a token or a quoted-string
 	text  string
 }
 
-// readArgument reads an argument from the start of s and returns what follows it. Where an invalid argument ends is in doubt: its text
-// may hide a separator, or a comma in it may be none.
+// readArgument reads an argument from the start of s. rest is the text behind it. The end of an invalid argument is
+// uncertain: its text may hide a separator, or a comma in it may not be a separator.
 func readArgument(s string) (a argument, rest string) {
 	if !strings.HasPrefix(s, `"`) {
 		text, rest, _ := strings.Cut(s, ",")
@@ -128,8 +130,8 @@ func readArgument(s string) (a argument, rest string) {
 	return argument{}, ""
 }
 
-// add counts one directive in. A directive that restricts counts even with an argument that it does not take; a directive that permits
-// does not.
+// add adds one directive. A restricting directive counts even with an argument that it does not take; a permitting
+// directive does not.
 func (d *Directives) add(name string, a argument) {
 	switch name {
 	case "no-store":
@@ -168,7 +170,7 @@ func (d *Directives) add(name string, a argument) {
 	}
 }
 
-// seconds is where a directive with delta-seconds is kept; nil: it is none.
+// seconds has the fields of a directive with delta-seconds; nil for any other directive.
 func (d *Directives) seconds(name string) (value *time.Duration, has *bool) {
 	switch name {
 	case "max-age":
@@ -183,7 +185,7 @@ func (d *Directives) seconds(name string) (value *time.Duration, has *bool) {
 	return nil, nil
 }
 
-// least keeps the smaller of what was said before and a.
+// least keeps the smaller of the present value and the argument a.
 func least(value *time.Duration, has *bool, a argument) {
 	var v time.Duration
 	if a.valid {
@@ -195,7 +197,7 @@ func least(value *time.Duration, has *bool, a argument) {
 	*has = true
 }
 
-// parseDelta reads delta-seconds: digits and nothing else, cut at maxDelta (RFC 9111 §1.2.2).
+// parseDelta reads delta-seconds: digits only, reduced to at most maxDelta (RFC 9111 §1.2.2).
 func parseDelta(s string) (time.Duration, bool) {
 	n, ok := parsePosition(s)
 	return time.Duration(min(n, int64(maxDelta/time.Second))) * time.Second, ok

@@ -1,8 +1,9 @@
-// Package httpcache holds what HTTP says about caches, and nothing of what a configuration says: a reader can hold each file
-// beside the section of the RFC that it cites. The package knows no route and no
-// policy, but targets, headers, statuses, methods and times.
+// Package httpcache has the rules of HTTP for caches, and no rules of a configuration: a reader can compare each file
+// with the section of the RFC that the file cites. The package knows no route and no policy, but targets, headers,
+// statuses, methods and times.
 //
-// Everything here is pure: the same input gives the same output. There is no I/O, no clock, no randomness and no goroutine.
+// Everything here is pure: the same input gives the same output. There is no I/O, no clock, no randomness and no
+// goroutine.
 //
 //	RFC 9110  coding.go acceptencoding.go compression.go conditional.go precondition.go date.go range.go partial.go
 //	          method.go maxforwards.go retryafter.go hopbyhop.go contentlocation.go passing.go fields.go forwarded.go negotiation.go

@@ -53,7 +53,7 @@ func (u *unescaper) next() int {
 	return int(c)
 }
 
-// compareUnescaped compares what is left of a and b, byte by byte, as strings.Compare would.
+// compareUnescaped compares the rest of a and b, byte by byte, as strings.Compare would.
 func compareUnescaped(a, b unescaper) int {
 	for {
 		x, y := a.next(), b.next()
@@ -77,7 +77,7 @@ func CompareEscaped(raw, plain string) int {
 	return u.next() + 1
 }
 
-// Escape percent-encodes the bytes of s for which unsafe holds, and returns s itself when there are none.
+// Escape percent-encodes the bytes of s for which unsafe holds. It returns s itself where s has no such byte.
 func Escape(s string, unsafe func(byte) bool) string {
 	n := 0
 	for i := range len(s) {
@@ -119,14 +119,15 @@ func isPathByte(c byte) bool {
 // isQueryByte reports whether c stands for itself in a query (RFC 3986 §3.4).
 func isQueryByte(c byte) bool { return isPathByte(c) || c == '?' }
 
-// CanonicalPath writes equivalent paths alike (RFC 3986 §6.2.2.1, §6.2.2.2): no byte is escaped that need not be, and
-// every other one is, in upper case. An escaped slash stays escaped. Names of copies are built from it, never keys.
+// CanonicalPath writes equivalent paths alike (RFC 3986 §6.2.2.1, §6.2.2.2). Bytes that a path may have stay unescaped,
+// all others are escaped in upper case. An escaped slash stays escaped. Names of copies are built from the canonical
+// path, but keys never are.
 func CanonicalPath(p string) string {
 	return canonical(p, isPathByte, func(c byte) bool { return isPathByte(c) && c != '/' })
 }
 
-// CanonicalQuery does the same for queries. Escaped delimiters stay escaped; a plus sign becomes %20, since to those who
-// read the query as a form it is the same.
+// CanonicalQuery is CanonicalPath for queries. Escaped delimiters stay escaped. A plus sign becomes %20, which means
+// the same to a reader of forms.
 func CanonicalQuery(q string) string {
 	return canonical(q, func(c byte) bool { return isQueryByte(c) && c != '+' }, IsUnreserved)
 }

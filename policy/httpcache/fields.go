@@ -18,7 +18,7 @@ func AppendFlag(dst []byte, set bool) []byte {
 	return append(dst, 0)
 }
 
-// Combined is the value of a field from all its lines (RFC 9110 §5.3).
+// Combined joins all lines of a field into one value (RFC 9110 §5.3).
 func Combined(lines []string) string {
 	if len(lines) == 1 {
 		return TrimOWS(lines[0])
@@ -44,7 +44,7 @@ func TrimOWS(s string) string {
 	return s
 }
 
-// Contradictory reports whether the lines of a field that may have one value only have several.
+// Contradictory reports whether the lines of a field that may have only one value have several different ones.
 func Contradictory(lines []string) bool {
 	first, seen := "", false
 	for value := range Elements(lines) {
@@ -56,7 +56,8 @@ func Contradictory(lines []string) bool {
 	return false
 }
 
-// Elements are the members of a list over all lines (RFC 9110 §5.6.1), without the whitespace around them; some can be empty.
+// Elements are the members of a list over all lines (RFC 9110 §5.6.1), without the whitespace around them. Members may
+// be empty.
 func Elements(lines []string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, line := range lines {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// HasName reports whether a raw name, unescaped, is want, or begins with it when open.
+// HasName reports whether the unescaped form of raw is want. If open is set, raw only has to begin with want.
 func HasName(raw, want string, open bool) bool {
 	u := unescaper{text: raw, plus: true}
 	for i := range len(want) {
@@ -41,7 +41,8 @@ func IsQueryPiece(piece string) bool {
 	return true
 }
 
-// QueryValues are the values of a parameter in their order, unescaped. A parameter without "=" has the value "".
+// QueryValues are the unescaped values of a parameter, in the order of the query. A parameter without "=" has the value
+// "".
 func QueryValues(query, name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for piece := range strings.SplitSeq(query, "&") {

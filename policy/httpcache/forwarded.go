@@ -10,12 +10,13 @@ import (
 // pseudonym is the name of this proxy in Via and Cache-Status.
 const pseudonym = "cacheproxy"
 
-// Forward says in h who asked, and how: X-Forwarded-For, -Host and -Proto, and Forwarded (RFC 7239). What a client said of the kind is
-// replaced, unless the client is a trusted proxy: the Host and Proto of a trusted proxy stay, since a proxy before this one was closer
-// to the user, and this hop is added to X-Forwarded-For and Forwarded.
+// Forward sets the fields of h that tell the origin who sent the request, and how: X-Forwarded-For, -Host and -Proto,
+// and Forwarded (RFC 7239). Fields of that kind from a client are replaced, unless the client is a trusted proxy. The
+// Host and Proto of a trusted proxy stay, since a proxy before this one was closer to the user. This hop is then added
+// to X-Forwarded-For and Forwarded.
 //
-// scheme is "http" or "https" and host the Host field as it came; an empty host is not mentioned. Nor is the zero clientAddr: a shared
-// fill must not tell the origin who happened to ask first.
+// scheme is "http" or "https". host is the unchanged Host field; Forward leaves an empty host out. Forward also leaves
+// out the zero clientAddr: a shared fill must not tell the origin which client asked first.
 func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted bool) {
 	if !trusted {
 		StripForwarded(h)
@@ -39,10 +40,10 @@ func Forward(h http.Header, clientAddr netip.Addr, scheme, host string, trusted 
 	extend(h, "Forwarded", forwardedElement(clientAddr, scheme, host))
 }
 
-// ownName reports whether a field is one in which this proxy speaks, or one that frames or describes the message, about which every hop
-// decides for itself. In another spelling of the name nobody may say them beside it: servers that hand requests on by the rules of CGI
-// (RFC 3875 §4.1.18) take the two for one, and go by the wrong one. Not all proxies that are trusted know that spelling, and what they
-// have not replaced is their client's word.
+// ownName reports whether this proxy sets a field itself, or whether the field frames or describes the message, which
+// every hop decides anew. A client must not send such a field in another spelling: servers that hand requests on by the
+// rules of CGI (RFC 3875 §4.1.18) take both spellings for one field, and may use the wrong value. Some trusted proxies
+// do not replace the other spelling, and then pass on the value of their client.
 func ownName(name string) bool {
 	switch name {
 	case "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Request-Id", "Surrogate-Capability":
@@ -51,7 +52,7 @@ func ownName(name string) bool {
 	return hopByHop[name] || strings.HasPrefix(name, "Content-")
 }
 
-// StripForwarded removes what a client says of the way that its request came, and reports whether there was any of it.
+// StripForwarded removes the fields in which a client tells the way of its request, and reports whether there were any.
 func StripForwarded(h http.Header) bool {
 	before := len(h)
 	for name := range h {
@@ -62,8 +63,8 @@ func StripForwarded(h http.Header) bool {
 	return len(h) < before
 }
 
-// SaysWay reports whether a field, in canonical form but for "_" in place of "-", is one of those in which proxies say whom they
-// forward for.
+// SaysWay reports whether a field is one in which proxies tell for whom they forward. name is in canonical form, but
+// may have "_" in place of "-".
 func SaysWay(name string) bool {
 	if name == "Forwarded" || name == "X-Forwarded" || name == "X_forwarded" {
 		return true
@@ -75,7 +76,7 @@ func SaysWay(name string) bool {
 	return strings.HasPrefix(dashed(name), family)
 }
 
-// forwardedElement is one hop in Forwarded (RFC 7239 §4). An IPv6 address is bracketed and so has to be quoted (§6).
+// forwardedElement is one hop in Forwarded (RFC 7239 §4). An IPv6 address is in brackets, and so must be quoted (§6).
 func forwardedElement(addr netip.Addr, scheme, host string) string {
 	var buf [128]byte
 	element := buf[:0]
@@ -91,8 +92,8 @@ func forwardedElement(addr netip.Addr, scheme, host string) string {
 	return string(append(append(element, "proto="...), scheme...))
 }
 
-// tokenOrQuoted writes s as a token where it is one, else as a quoted-string (RFC 9110 §5.6.4). It is not ok for what
-// neither can hold.
+// tokenOrQuoted writes s as a token where s is one, else as a quoted-string (RFC 9110 §5.6.4). ok is false for an empty
+// s, and for bytes that neither can hold.
 func tokenOrQuoted(s string) (string, bool) {
 	if isToken(s) {
 		return s, true
@@ -121,7 +122,8 @@ func extend(h http.Header, name, element string) {
 	h[name] = []string{element}
 }
 
-// AppendVia adds this proxy to Via, with the version of the protocol in which the message came to it (RFC 9110 §7.6.3).
+// AppendVia adds this proxy to Via, with the protocol version in which this proxy received the message (RFC 9110
+// §7.6.3).
 func AppendVia(h http.Header, protoMajor, protoMinor int) {
 	element := "1.1 " + pseudonym
 	if protoMajor != 1 || protoMinor != 1 {
@@ -130,8 +132,8 @@ func AppendVia(h http.Header, protoMajor, protoMinor int) {
 	extend(h, "Via", element)
 }
 
-// ViaHops counts how often this proxy, or another of its name, is in Via already (RFC 9110 §7.6.3): many mean that the request goes
-// round in circles. One does not: instances in a row are legitimate.
+// ViaHops counts how often Via names this proxy, or another of its name (RFC 9110 §7.6.3). Many hops mean that the
+// request runs in a loop. One hop does not: several instances in a row are legitimate.
 func ViaHops(h http.Header) int {
 	hops := 0
 	for _, line := range h["Via"] {
@@ -144,7 +146,7 @@ func ViaHops(h http.Header) int {
 	return hops
 }
 
-// withoutComments removes comments, which nest and may hold commas (RFC 9110 §5.6.5).
+// withoutComments removes comments, which may nest and contain commas (RFC 9110 §5.6.5).
 func withoutComments(s string) string {
 	if !strings.Contains(s, "(") {
 		return s

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// ForwardedScheme is the scheme in which the user asked, by the word of proxies: the first that X-Forwarded-Proto names,
-// else Forwarded (RFC 7239 §5.4), which is the one closest to the user. Empty: they do not say, or neither http nor https.
+// ForwardedScheme is the scheme of the user's request, as proxies report it: the first value of X-Forwarded-Proto, else
+// of Forwarded (RFC 7239 §5.4). The first value comes from the proxy closest to the user. Empty: proxies report none,
+// or neither http nor https.
 func ForwardedScheme(h http.Header) string {
 	said := h["X-Forwarded-Proto"]
 	if len(said) > 0 {
@@ -25,8 +26,8 @@ func ForwardedScheme(h http.Header) string {
 	return ""
 }
 
-// ForwardedFor is for whom each proxy on the way says that it forwarded, the last one last: X-Forwarded-For, else
-// Forwarded (RFC 7239 §5.2). The zero Addr is somebody unknown.
+// ForwardedFor are the addresses for which the proxies on the way report to have forwarded, the last proxy last: from
+// X-Forwarded-For, else from Forwarded (RFC 7239 §5.2). The zero Addr stands for an unknown one.
 func ForwardedFor(h http.Header) (hops []netip.Addr) {
 	said := h["X-Forwarded-For"]
 	if len(said) > 0 {
@@ -44,13 +45,14 @@ func ForwardedFor(h http.Header) (hops []netip.Addr) {
 func nodeAddr(node string) netip.Addr {
 	addr, err := netip.ParseAddr(strings.Trim(node, "[]"))
 	if err != nil {
-		withPort, _ := netip.ParseAddrPort(node) // the zero Addr where it is none
+		withPort, _ := netip.ParseAddrPort(node) // the zero Addr where node is no address
 		addr = withPort.Addr()
 	}
 	return addr.Unmap().WithZone("")
 }
 
-// forwardedBy is what each element of Forwarded gives for a parameter; empty where it gives nothing (RFC 7239 §4).
+// forwardedBy is the value of a parameter in each element of Forwarded; empty where an element lacks the parameter (RFC
+// 7239 §4).
 func forwardedBy(lines []string, parameter string) (values []string) {
 	if len(lines) == 0 {
 		return nil
@@ -67,7 +69,7 @@ func forwardedBy(lines []string, parameter string) (values []string) {
 	return values
 }
 
-// splitUnquoted splits at every separator that is not in a quoted-string (RFC 9110 §5.6.4).
+// splitUnquoted splits at every separator outside of quoted-strings (RFC 9110 §5.6.4).
 func splitUnquoted(s string, separator byte) (parts []string) {
 	quoted, begin := false, 0
 	for i := 0; i < len(s); i++ {
@@ -83,7 +85,7 @@ func splitUnquoted(s string, separator byte) (parts []string) {
 	return append(parts, s[begin:])
 }
 
-// unquote is what a token or a quoted-string stands for.
+// unquote is the text that a token or a quoted-string stands for.
 func unquote(s string) string {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
 		return s

@@ -4,9 +4,9 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// Groups reads the groups that a field names, Cache-Groups on a copy or Cache-Group-Invalidation on the answer to a write
-// (RFC 9875 §2, §3): a list of strings. Parameters say nothing; a list that is malformed or holds something else is ignored whole
-// (RFC 9651 §4.2).
+// Groups reads the groups of a field: Cache-Groups on a copy, or Cache-Group-Invalidation on the answer to a write (RFC
+// 9875 §2, §3). The field is a list of strings, whose parameters have no meaning. A list that is malformed or has other
+// members is ignored whole (RFC 9651 §4.2).
 func Groups(lines []string) (names []string) {
 	list, err := httpsfv.UnmarshalList(lines)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// hopByHop are the fields that concern one connection only (RFC 9110 §7.6.1), and those for and about a proxy, which
-// must not be stored either (RFC 9111 §3.1). Trailer announces what net/http hands over apart.
+// hopByHop are the fields that concern only one connection (RFC 9110 §7.6.1), and those from and for proxies, which
+// must not be stored either (RFC 9111 §3.1). Trailer announces fields that net/http delivers separately.
 var hopByHop = map[string]bool{
 	"Connection":                true,
 	"Keep-Alive":                true,
@@ -22,9 +22,9 @@ var hopByHop = map[string]bool{
 	"Upgrade":                   true,
 }
 
-// endToEnd are fields that Connection must not name, since every recipient is meant (RFC 9110 §7.6.1 gives Cache-Control as the
-// example). A proxy that obeyed would let one side switch off what the proxy or the other side decides by: whether an answer may be
-// stored, whom a request is from, which way it came.
+// endToEnd are fields that Connection must not name, since they are for every recipient (RFC 9110 §7.6.1 gives
+// Cache-Control as the example). A proxy that obeyed would let one side remove the fields by which the proxy or the
+// other side decides: whether an answer may be stored, whom a request is from, which way it came.
 var endToEnd = map[string]bool{
 	"Age": true, "Cache-Control": true, "Date": true, "Etag": true, "Expires": true, "Last-Modified": true,
 	"Pragma": true, "Set-Cookie": true, "Set-Cookie2": true, "Vary": true, "Location": true,
@@ -35,14 +35,14 @@ var endToEnd = map[string]bool{
 	"Forwarded": true, "Via": true, "Cdn-Loop": true,
 }
 
-// endToEndPrefixes are the families of such fields.
+// endToEndPrefixes are the families of fields that Connection must not name either.
 var endToEndPrefixes = [...]string{"Content-", "If-", "X-Forwarded-"}
 
-// IsHopByHop reports whether a field, by its canonical name, concerns one connection only.
+// IsHopByHop reports whether a field, by its canonical name, concerns only one connection.
 func IsHopByHop(name string) bool { return hopByHop[name] }
 
-// dashed is the canonical name of a field with "-" for "_": servers that hand requests on by the rules of CGI
-// (RFC 3875 §4.1.18) make the same variable of both.
+// dashed is the canonical name of a field with "-" for "_": servers that hand requests on by the rules of CGI (RFC 3875
+// §4.1.18) make the same variable of both names.
 func dashed(name string) string {
 	if !strings.Contains(name, "_") {
 		return textproto.CanonicalMIMEHeaderKey(name)
@@ -50,8 +50,8 @@ func dashed(name string) string {
 	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
 }
 
-// RemoveHopByHop deletes from h what must not be forwarded or stored: the fields of one connection and those that
-// Connection names (RFC 9110 §7.6.1). A name that Connection has no business listing is ignored: the field stays.
+// RemoveHopByHop deletes from h the fields that must not be forwarded or stored: those of one connection, and those
+// that Connection names (RFC 9110 §7.6.1). A field that Connection must not name stays.
 func RemoveHopByHop(h http.Header) {
 	for name := range Elements(h["Connection"]) {
 		if name = textproto.CanonicalMIMEHeaderKey(name); !IsEndToEnd(name) {

@@ -10,13 +10,13 @@ var heuristic = map[int]bool{
 	200: true, 203: true, 204: true, 300: true, 301: true, 308: true, 404: true, 405: true, 410: true, 414: true, 501: true,
 }
 
-// maxHeuristic bounds a lifetime that nobody stated (RFC 9111 §4.2.2 asks for caution beyond a day).
+// maxHeuristic bounds a heuristic lifetime (RFC 9111 §4.2.2 asks for caution beyond a day).
 const maxHeuristic = 24 * time.Hour
 
-// Arrival is when a response was made and came, and nothing of what may become of it. A response that is not kept has an age as well: a
-// 304 may be made of it (RFC 9111 §4.3.2). The age is corrected_age_value (§4.2.3); whether the origin's clock is behind is for the
-// client to judge, who gets the same Date. requested is when the request was sent, zero where nobody knows; received is when the
-// header was there.
+// Arrival is the Lifetime of a response with only Date, Received and InitialAge. A response that is not stored needs an
+// age as well: a 304 may be made of it (RFC 9111 §4.3.2). The age is corrected_age_value (§4.2.3). Whether the origin's
+// clock is slow is for the client to judge, who gets the same Date. requested is when the request was sent, zero where
+// that is unknown; received is when the header arrived.
 func Arrival(h http.Header, requested, received time.Time) Lifetime {
 	date, dated := headerTime(h["Date"])
 	if !dated {
@@ -25,7 +25,8 @@ func Arrival(h http.Header, requested, received time.Time) Lifetime {
 	return Lifetime{Date: date, Received: received, InitialAge: correctedAge(h, requested, received)}
 }
 
-// ApparentAge is the same lifetime with corrected_initial_age for its age: no less than what the origin's clock says (RFC 9111 §4.2.3).
+// ApparentAge is the same lifetime with corrected_initial_age: at least the age by the origin's clock (RFC 9111
+// §4.2.3).
 func (l Lifetime) ApparentAge() Lifetime {
 	l.InitialAge = min(max(l.Received.Sub(l.Date), l.InitialAge, 0), maxDelta)
 	return l
@@ -34,8 +35,8 @@ func (l Lifetime) ApparentAge() Lifetime {
 // HeuristicStatus reports whether a response with this status may be stored without explicit freshness (RFC 9110 §15.1).
 func HeuristicStatus(status int) bool { return heuristic[status] }
 
-// ExplicitFreshness is the lifetime that the origin states, in the order that holds for shared caches (RFC 9111 §4.2.1). A statement
-// that cannot be read is zero: stale. date is when the response was made.
+// ExplicitFreshness is the lifetime that the origin states, in the order for shared caches (RFC 9111 §4.2.1). A
+// malformed statement counts as zero: stale. date is when the response was made.
 func (d Directives) ExplicitFreshness(h http.Header, date time.Time) (time.Duration, bool) {
 	switch {
 	case d.HasSMaxAge:
@@ -52,8 +53,8 @@ func (d Directives) ExplicitFreshness(h http.Header, date time.Time) (time.Durat
 	return min(max(expires.Sub(date), 0), maxDelta), true
 }
 
-// HeuristicFreshness is a tenth of the time for which the content had not changed when the response was sent (RFC 9111 §4.2.2); zero
-// where the origin does not say.
+// HeuristicFreshness is a tenth of the time between Last-Modified and the response (RFC 9111 §4.2.2); zero where the
+// origin does not send Last-Modified.
 func HeuristicFreshness(h http.Header, date time.Time) time.Duration {
 	modified, ok := headerTime(h["Last-Modified"])
 	if !ok {
@@ -62,8 +63,9 @@ func HeuristicFreshness(h http.Header, date time.Time) time.Duration {
 	return min(max(date.Sub(modified)/10, 0), maxHeuristic)
 }
 
-// correctedAge is corrected_age_value (RFC 9111 §4.2.3): what caches upstream say, and how long the exchange took. Of several members of
-// Age, in one line or in many, the first counts, and where that is no non-negative integer the field is ignored (§5.1).
+// correctedAge is corrected_age_value (RFC 9111 §4.2.3): the Age from caches upstream plus the duration of the
+// exchange. Of several members of Age, in one line or in many, the first counts. If that member is no non-negative
+// integer, the field is ignored (§5.1).
 func correctedAge(h http.Header, requested, received time.Time) time.Duration {
 	var age time.Duration
 	for member := range Elements(h["Age"]) {

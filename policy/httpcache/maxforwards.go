@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// ForwardOnce counts Max-Forwards of an OPTIONS or TRACE request down by one, in h. It reports false when the request must
-// not be forwarded any more but answered (RFC 9110 §7.6.2). The field of other methods, and a value that is no number,
-// mean nothing and stay.
+// ForwardOnce decrements Max-Forwards of an OPTIONS or TRACE request in h. It reports false when the proxy must answer
+// the request instead of forwarding it (RFC 9110 §7.6.2). The field of other methods, and a value that is no number,
+// have no meaning and stay.
 func ForwardOnce(method string, h http.Header) bool {
 	values := h["Max-Forwards"]
 	if method != http.MethodOptions && method != http.MethodTrace || len(values) != 1 {

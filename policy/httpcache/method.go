@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// Safe reports whether a method is registered as one that changes nothing (RFC 9110 §9.2.1, IANA HTTP Method Registry). A method
-// that is not known is unsafe: to take a write for a read would leave a copy that is wrong. PRI, which the registry has as well, is
-// no request but the beginning of a connection (RFC 9113 §3.4). Methods are compared with case (RFC 9110 §9.1).
+// Safe reports whether a method is registered as one that changes nothing (RFC 9110 §9.2.1, IANA HTTP Method Registry).
+// An unknown method is unsafe: a write that is taken for a read would leave a wrong copy. PRI, which the registry has
+// as well, is no request but the beginning of a connection (RFC 9113 §3.4). Methods are compared with case (RFC 9110
+// §9.1).
 func Safe(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -19,11 +20,11 @@ func Safe(method string) bool {
 	return false
 }
 
-// methodOverrides are fields by which some frameworks take a request for one with another method, in lower case. No RFC has them.
+// methodOverrides are fields from which some frameworks take the method of a request, in lower case. No RFC has them.
 var methodOverrides = [...]string{"x-http-method", "x-http-method-override", "x-http-methodoverride", "x-method-override"}
 
-// NamesMethod reports whether a field overrides the method, in any spelling: servers that hand requests on by the rules of CGI
-// (RFC 3875 §4.1.18) make the same variable of "-" and "_".
+// NamesMethod reports whether a field overrides the method, in any spelling: servers that hand requests on by the rules
+// of CGI (RFC 3875 §4.1.18) make the same variable of "-" and "_".
 func NamesMethod(name string) bool {
 	if len(name) < len("x-http-method") || len(name) > len("x-http-method-override") || name[0]|0x20 != 'x' {
 		return false
@@ -33,7 +34,7 @@ func NamesMethod(name string) bool {
 	})
 }
 
-// NamesUnsafe reports whether a field may make its request an unsafe one.
+// NamesUnsafe reports whether a field may override the method of its request with an unsafe one.
 func NamesUnsafe(name string, lines []string) bool {
 	return NamesMethod(name) && slices.ContainsFunc(lines, func(method string) bool { return !Safe(strings.ToUpper(TrimOWS(method))) })
 }

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// negotiating are the request fields by which an answer is chosen whether or not its Vary names them (RFC 9110 §12.5; Origin: WHATWG
-// Fetch, "CORS protocol and HTTP caches").
+// negotiating are the request fields by which origins choose an answer, whether or not its Vary names the fields (RFC
+// 9110 §12.5; Origin: WHATWG Fetch, "CORS protocol and HTTP caches").
 var negotiating = []string{"Accept", "Accept-Charset", acceptEncoding, "Accept-Language", "Origin"}
 
-// Negotiation writes down what a request says of the answer that it wants: "Name: value" and a line break for each line of these fields.
-// Empty: it says nothing.
+// Negotiation writes down the negotiating fields of a request: "Name: value" and a line break for each line. Empty: the
+// request has none of these fields.
 func Negotiation(h http.Header) string {
 	var buf [512]byte
 	text := buf[:0]
@@ -24,7 +24,7 @@ func Negotiation(h http.Header) string {
 	return string(text)
 }
 
-// Negotiate has a request say what was written down by Negotiation. What that does not have stays as it is.
+// Negotiate sets the fields of h that Negotiation has written down. Other fields stay.
 func Negotiate(h http.Header, negotiation string) {
 	said := make(http.Header)
 	for line := range strings.Lines(negotiation) {

@@ -8,22 +8,22 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// NoVarySearch is the field that a SearchVariance is read from.
+// NoVarySearch is the field of a SearchVariance.
 const NoVarySearch = "No-Vary-Search"
 
 // SearchVariance says by which part of the query the answers of one path differ (No-Vary-Search,
 // draft-ietf-httpbis-no-vary-search). The zero value: by every byte.
 type SearchVariance struct {
 	AnyOrder bool     // parameters of different names may change places
-	Others   bool     // Names are the parameters that matter, not those that do not
+	Others   bool     // Names are the parameters that matter; otherwise all others matter
 	Names    []string // sorted; unescaped
 }
 
-// Varies reports whether every byte of the query matters, which is so without the field and when it is malformed.
+// Varies reports whether every byte of the query matters, as without the field or where it is malformed.
 func (v SearchVariance) Varies() bool { return !v.AnyOrder && !v.Others && len(v.Names) == 0 }
 
-// ParseSearchVariance reads the lines of No-Vary-Search. What it does not understand has no effect: the answer is then
-// used for its own URL only.
+// ParseSearchVariance reads the lines of No-Vary-Search. A malformed field has no effect: the answer is then used for
+// its own URL only.
 func ParseSearchVariance(lines []string) (v SearchVariance) {
 	if len(lines) == 0 {
 		return v
@@ -61,7 +61,7 @@ func ParseSearchVariance(lines []string) (v SearchVariance) {
 	return v
 }
 
-// flag is the boolean that a member of a dictionary is.
+// flag is the boolean value of a member of a dictionary.
 func flag(m httpsfv.Member) (value, ok bool) {
 	item, ok := m.(httpsfv.Item)
 	if !ok {
@@ -88,13 +88,13 @@ func parameterNames(m httpsfv.Member) (names []string, ok bool) {
 	return slices.Compact(names), true
 }
 
-// Equal reports whether both make the same queries alike.
+// Equal reports whether v and o make the same queries alike.
 func (v SearchVariance) Equal(o SearchVariance) bool {
 	return v.AnyOrder == o.AnyOrder && v.Others == o.Others && slices.Equal(v.Names, o.Names)
 }
 
-// AppendQuery appends what is left of a query when all that does not matter is taken away: equal for two queries exactly
-// if an answer for one may be used for the other. It is injective, and not a query itself.
+// AppendQuery appends the significant part of a query. The result is equal for two queries exactly if an answer for one
+// may be used for the other. The encoding is injective, and is not a query.
 func (v SearchVariance) AppendQuery(dst []byte, query string) []byte {
 	var kept [][2]string
 	for piece := range strings.SplitSeq(query, "&") {
@@ -117,7 +117,7 @@ func (v SearchVariance) AppendQuery(dst []byte, query string) []byte {
 	return dst
 }
 
-// AppendRule appends the variance itself, so that keys made under different ones differ.
+// AppendRule appends the variance itself, so that keys of different variances differ.
 func (v SearchVariance) AppendRule(dst []byte) []byte {
 	dst = AppendFlag(AppendFlag(dst, v.AnyOrder), v.Others)
 	dst = binary.AppendUvarint(dst, uint64(len(v.Names)))

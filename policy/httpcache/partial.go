@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// PartOf says which part of which whole a 206 is.
+// PartOf says which part of a whole a 206 carries.
 type PartOf struct {
 	Span
 	Size int64 // of the whole
@@ -21,8 +21,8 @@ func (p PartOf) String() string {
 	return string(strconv.AppendInt(b, p.Size, 10))
 }
 
-// ParseContentRange reads the Content-Range of a 206 with one part (RFC 9110 §14.4). The size has to be known: without it, nobody could
-// tell when all parts of a whole are there.
+// ParseContentRange reads the Content-Range of a 206 with one part (RFC 9110 §14.4). The size must be known: without
+// the size, nothing tells when all parts of the whole are there.
 func ParseContentRange(h http.Header) (PartOf, bool) {
 	lines := h["Content-Range"]
 	if len(lines) != 1 {
@@ -49,7 +49,7 @@ func ParseContentRange(h http.Header) (PartOf, bool) {
 // ofOnePart are the fields of a 206 that describe the part and not the whole.
 var ofOnePart = [...]string{"Content-Range", "Content-Length", "Content-Digest", "Content-Md5"}
 
-// WholeHeader is what the header of a 206 says about the whole. h is not changed.
+// WholeHeader is the part of a 206's header that describes the whole. h is not changed.
 func WholeHeader(h http.Header) http.Header {
 	whole := h.Clone()
 	for _, name := range ofOnePart {
@@ -58,8 +58,8 @@ func WholeHeader(h http.Header) http.Header {
 	return whole
 }
 
-// MakePartial turns the header of a 200 into that of a 206 with one part (RFC 9110 §15.3.7.1): everything stays but what
-// describes the content of this very message. Repr-Digest is about the whole and stays.
+// MakePartial turns the header of a 200 into that of a 206 with one part (RFC 9110 §15.3.7.1). Only the fields about
+// the content of this message change. Repr-Digest is about the whole and stays.
 func MakePartial(h http.Header, part PartOf) {
 	for _, name := range ofOnePart {
 		delete(h, name)
@@ -75,6 +75,6 @@ func Combinable(a, b http.Header) bool {
 	if validator == "" || validator != StrongValidator(b) {
 		return false
 	}
-	// What is coded differently is a different representation, whatever a careless origin calls it.
+	// Content in another coding is another representation, even where a careless origin gives both the same validator.
 	return Combined(a["Content-Encoding"]) == Combined(b["Content-Encoding"])
 }

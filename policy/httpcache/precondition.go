@@ -11,9 +11,9 @@ func ForOrigin(req http.Header) bool {
 	return len(req["If-Match"]) > 0 || len(req["If-Unmodified-Since"]) > 0
 }
 
-// MeetsPreconditions reports whether a copy with this header is what If-Match, or without it If-Unmodified-Since, asks
-// for (RFC 9110 §13.1.1, §13.1.4, §13.2.2). Where the copy is something else, the origin has to answer: a cache must not answer 412 in
-// its place, and the copy would give a client that puts ranges together the bytes of another representation.
+// MeetsPreconditions reports whether a copy with this header meets If-Match, or without If-Match If-Unmodified-Since
+// (RFC 9110 §13.1.1, §13.1.4, §13.2.2). If the copy does not, the origin has to answer: a cache must not answer 412 in
+// its place, and a client that puts ranges together would get bytes of another representation from the copy.
 func MeetsPreconditions(req, stored http.Header) bool {
 	if lines := req["If-Match"]; len(lines) > 0 {
 		return matchesStrongly(lines, stored["Etag"])
@@ -27,7 +27,7 @@ func MeetsPreconditions(req, stored http.Header) bool {
 	return valid && len(lines) == 1 && ok && !modified.After(since)
 }
 
-// matchesStrongly reports whether an If-Match names the copy's ETag in the strong comparison (RFC 9110 §8.8.3.2).
+// matchesStrongly reports whether an If-Match names the copy's ETag by strong comparison (RFC 9110 §8.8.3.2).
 func matchesStrongly(lines, etag []string) bool {
 	if len(lines) == 1 && TrimOWS(lines[0]) == "*" {
 		return true
@@ -39,9 +39,9 @@ func matchesStrongly(lines, etag []string) bool {
 	return anyTag(lines, func(tag entityTag) bool { return tag == have })
 }
 
-// RangeApplies reports whether the ranges of a request are to be heeded for a response with this header: there is no
-// If-Range, or it holds (RFC 9110 §13.1.5). An ETag is compared strongly; a date has to be exactly the Last-Modified, and
-// that has to be a strong validator.
+// RangeApplies reports whether the ranges of a request apply to a response with this header: there is no If-Range, or
+// it holds (RFC 9110 §13.1.5). An ETag is compared strongly. A date must equal Last-Modified, which must be a strong
+// validator.
 func RangeApplies(req, stored http.Header) bool {
 	lines := req["If-Range"]
 	if len(lines) == 0 {
@@ -56,8 +56,9 @@ func RangeApplies(req, stored http.Header) bool {
 	return len(lines) == 1 && ok && strong && date.Equal(modified)
 }
 
-// strongModified is the Last-Modified of a response, if nothing can have been changed again within the second that it names: the
-// response was sent at least a second later, by the same clock (RFC 9110 §8.8.2.2).
+// strongModified is the Last-Modified of a response. ok is false unless the response was sent at least a second later,
+// by the same clock (RFC 9110 §8.8.2.2). Otherwise the resource could have changed again within the second of
+// Last-Modified.
 func strongModified(stored http.Header) (time.Time, bool) {
 	modified, ok := headerTime(stored["Last-Modified"])
 	date, dated := headerTime(stored["Date"])
@@ -65,7 +66,7 @@ func strongModified(stored http.Header) (time.Time, bool) {
 }
 
 // StrongValidator is the value for If-Range by which a part of a response with this header can be completed: its strong
-// ETag, or a strong Last-Modified where the response has no ETag at all. Empty: no part can be completed (RFC 9111 §3.4).
+// ETag, or a strong Last-Modified where the response has no ETag. Empty: no part can be completed (RFC 9111 §3.4).
 func StrongValidator(stored http.Header) string {
 	if lines := stored["Etag"]; len(lines) > 0 {
 		if tag, ok := fieldTag(lines); ok && !tag.weak {

@@ -3,18 +3,18 @@ package httpcache
 import "strings"
 
 const (
-	// maxPreferences is the length of a field, in bytes and over all lines, beyond which it is not read: browsers send a few hundred.
+	// maxPreferences bounds the length of a field that is read, in bytes over all lines: browsers send a few hundred.
 	maxPreferences = 1024
-	// maxPreferred is the length of an element that can be the preferred one; a longer one is malformed. A language tag that can be
-	// registered has 35 bytes at most (RFC 5646 §4.4.1), a media type 127 each side of its slash (RFC 6838 §4.2).
+	// maxPreferred bounds the length of a preferred element; a longer element is malformed. A language tag that can be
+	// registered has 35 bytes at most (RFC 5646 §4.4.1), a media type 127 on each side of its slash (RFC 6838 §4.2).
 	maxPreferred = 255
-	// anythingElse follows a preferred media range where the client takes any other as well: an origin that has none of the first then
-	// gives what it has, and does not refuse (RFC 9110 §12.5.1).
+	// anythingElse follows a preferred media range where the client accepts any other as well: an origin without the
+	// preferred range then sends another one, and does not refuse (RFC 9110 §12.5.1).
 	anythingElse = ", */*;q=0.1"
 )
 
-// rank says how specific a range is. Of two with the same weight the more specific one is preferred (RFC 9110 §12.5.1), and of
-// two of the same rank the one that comes first, as most origins have it.
+// rank says how specific a range is. Of two ranges with the same weight the more specific one is preferred (RFC 9110
+// §12.5.1). Of two with the same rank the first one is, as for most origins.
 type rank uint8
 
 const (
@@ -23,13 +23,15 @@ const (
 	oneOfThem                 // a media type, a language, a charset
 )
 
-// AppendPreferred appends what the lines of Accept, Accept-Charset or Accept-Language (RFC 9110 §12.5.1, §12.5.2, §12.5.4) prefer
-// most, in one spelling: one media range with its parameters, and whether any other will do; one charset; one language tag. It is the
-// same for all spellings that prefer the same, and its own canonical form.
+// AppendPreferred appends the most preferred element of the lines of Accept, Accept-Charset or Accept-Language (RFC
+// 9110 §12.5.1, §12.5.2, §12.5.4), in canonical spelling: one media range with its parameters, and whether any other is
+// acceptable; one charset; one language tag. All spellings of the same preference give the same result, and the result
+// is a spelling of itself.
 //
-// It appends nothing where nothing is preferred, which is what an absent field says: for no lines, for an empty field, for one that
-// has only elements of weight zero or none that can be read, and for one of more than maxPreferences bytes. Elements that are malformed
-// do not count. A value that a client makes up thus becomes a name of bounded length, or none. It allocates only to grow dst.
+// AppendPreferred appends nothing where no element is preferred, as for an absent field: for no lines, for an empty
+// field, for a field with only malformed elements or elements of weight zero, and for a field of more than
+// maxPreferences bytes. Malformed elements do not count. So a value that a client makes up becomes a name of bounded
+// length, or none. AppendPreferred allocates only to grow dst.
 func AppendPreferred(dst []byte, name string, lines []string) []byte {
 	length := 0
 	for _, line := range lines {
@@ -46,7 +48,7 @@ func AppendPreferred(dst []byte, name string, lines []string) []byte {
 		for rest := line; rest != ""; {
 			var element string
 			element, rest = cutElement(rest)
-			if most == 1000 && how == oneOfThem { // nothing is preferred to that
+			if most == 1000 && how == oneOfThem { // no other element can be preferred
 				if !media || anything || strings.IndexByte(element, '*') < 0 && strings.IndexByte(rest, '*') < 0 {
 					rest = ""
 					continue
@@ -81,7 +83,7 @@ func AppendPreferred(dst []byte, name string, lines []string) []byte {
 	return appendLower(dst, best)
 }
 
-// cutElement takes the first element off a list, whose commas within quoted-strings separate nothing.
+// cutElement takes the first element off a list. Commas within quoted-strings separate nothing.
 func cutElement(list string) (element, rest string) {
 	if i := strings.IndexByte(list, ','); i < 0 || strings.IndexByte(list[:i], '"') < 0 {
 		element, rest, _ = strings.Cut(list, ",")
@@ -90,7 +92,7 @@ func cutElement(list string) (element, rest string) {
 	return cutUnquoted(list, ',')
 }
 
-// cutUnquoted cuts a list at the first separator that is in no quoted-string (RFC 9110 §5.6.4).
+// cutUnquoted cuts a list at the first separator outside of quoted-strings (RFC 9110 §5.6.4).
 func cutUnquoted(list string, separator byte) (first, rest string) {
 	quoted := false
 	for i := 0; i < len(list); i++ {
@@ -106,9 +108,9 @@ func cutUnquoted(list string, separator byte) (first, rest string) {
 	return list, ""
 }
 
-// rankElement reads one element: item *( parameter ) [ weight ]. Only media ranges have parameters, among which the weight may stand
-// anywhere (RFC 9110 §12.5.1). The item has the weight in it, where it is a media range. A weight of zero: it is malformed, or not
-// acceptable.
+// rankElement reads one element: item *( parameter ) [ weight ]. Only media ranges have parameters, and the weight may
+// stand anywhere among these (RFC 9110 §12.5.1). The item of a media range includes the weight. A weight of zero: the
+// element is malformed, or not acceptable.
 func rankElement(element string, media bool) (item string, weight int16, how rank) {
 	item = TrimOWS(element)
 	name, parameters, _ := strings.Cut(item, ";")
@@ -136,7 +138,7 @@ func rankElement(element string, media bool) (item string, weight int16, how ran
 	switch {
 	case !isToken(kind) || slashed && !isToken(sub):
 		return "", 0, 0
-	case kind == "*" && (!slashed || sub == "*"): // some clients say "*" for any
+	case kind == "*" && (!slashed || sub == "*"): // some clients send "*" for any media type
 		how = anyRange
 	case kind == "*":
 		return "", 0, 0
@@ -148,7 +150,7 @@ func rankElement(element string, media bool) (item string, weight int16, how ran
 		var parameter string
 		parameter, parameters = cutUnquoted(parameters, ';')
 		switch w, isWeight, ok := readParameter(parameter); {
-		case !ok, isWeight && weighed: // of two weights none says more
+		case !ok, isWeight && weighed: // two weights contradict each other
 			return "", 0, 0
 		case isWeight:
 			weight, weighed = w, true
@@ -157,7 +159,8 @@ func rankElement(element string, media bool) (item string, weight int16, how ran
 	return item, weight, how
 }
 
-// readParameter reads a parameter of a media range (RFC 9110 §5.6.6), and whether it is the weight. An empty one is none.
+// readParameter reads a parameter of a media range (RFC 9110 §5.6.6), and tells whether it is the weight. An empty
+// parameter is valid and no weight.
 func readParameter(parameter string) (weight int16, isWeight, ok bool) {
 	parameter = TrimOWS(parameter)
 	if parameter == "" {
@@ -176,7 +179,7 @@ func readParameter(parameter string) (weight int16, isWeight, ok bool) {
 	return 0, false, isQuoted(value)
 }
 
-// lenientWeight reads a weight, also one without the 0 before its point: Java has long sent "*; q=.2".
+// lenientWeight reads a weight, also without the 0 before its point: Java has long sent "*; q=.2".
 func lenientWeight(value string) (int16, bool) {
 	if len(value) > 1 && len(value) < 5 && value[0] == '.' {
 		value = "0" + value
@@ -193,7 +196,7 @@ func parseLenientWeight(parameter string) (int16, bool) {
 	return lenientWeight(value)
 }
 
-// isQuoted reports whether a value is one quoted-string of what can be seen (RFC 9110 §5.6.4, without obs-text).
+// isQuoted reports whether a value is one quoted-string of printable ASCII (RFC 9110 §5.6.4, without obs-text).
 func isQuoted(value string) bool {
 	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
 		return false
@@ -212,7 +215,8 @@ func isQuoted(value string) bool {
 	return true
 }
 
-// appendMediaRange appends a media range in lower case, its parameters as they are but for their names, and no weight.
+// appendMediaRange appends a media range in lower case, without its weight. The values of its parameters stay as they
+// are.
 func appendMediaRange(dst []byte, item string) []byte {
 	name, parameters, _ := strings.Cut(item, ";")
 	dst = appendLower(dst, TrimOWS(name))
@@ -232,8 +236,8 @@ func appendMediaRange(dst []byte, item string) []byte {
 	return dst
 }
 
-// appendLanguage appends a language tag as it is usually written: subtags of two letters in capitals and of four with one, unless
-// they come first or after a singleton (RFC 5646 §2.1.1). Any other token stays what it is, but for its case.
+// appendLanguage appends a language tag in the usual spelling: subtags of two letters in upper case and of four letters
+// with a capital, unless they come first or after a singleton (RFC 5646 §2.1.1). Of other tokens only the case changes.
 func appendLanguage(dst []byte, tag string) []byte {
 	for i, single := 0, false; i < len(tag); {
 		end := i

@@ -9,26 +9,26 @@ import (
 )
 
 const (
-	// maxRanges is how many ranges one request may ask for. More is a broken client, or an attack on whoever has to put
-	// the answer together (RFC 9110 §14.2, §17.15).
+	// maxRanges is how many ranges one request may ask for. A request with more comes from a broken client, or attacks
+	// the server that has to build the answer (RFC 9110 §14.2, §17.15).
 	maxRanges = 64
-	// maxOverlaps is how many of them may repeat what others ask for (§14.2: "more than two overlapping ranges").
+	// maxOverlaps is how many of the ranges may overlap others (§14.2: "more than two overlapping ranges").
 	maxOverlaps = 2
-	// partOverhead is what a part of a multipart answer takes besides its bytes: a gap that is smaller costs less than
-	// a part of its own (§15.3.7.2).
+	// partOverhead is the size of a part of a multipart answer besides its bytes. A smaller gap between two ranges
+	// costs less than a part of its own (§15.3.7.2).
 	partOverhead = 80
 )
 
-// Ranges is what a Range field asks for (RFC 9110 §14.1.2), in its order. Empty: the whole.
+// Ranges are the ranges of a Range field (RFC 9110 §14.1.2), in its order. Empty: the whole.
 type Ranges []rangeSpec
 
-// rangeSpec is one range-spec; positions beyond the largest integer are that integer.
+// rangeSpec is one range-spec. Positions beyond math.MaxInt64 count as math.MaxInt64.
 type rangeSpec struct {
-	first, last int64 // of an int-range; last is math.MaxInt64 where it is open
-	suffix      int64 // of a suffix-range: how many of the last bytes; -1: it is an int-range
+	first, last int64 // of an int-range; last is math.MaxInt64 where the range is open
+	suffix      int64 // of a suffix-range: the number of last bytes; -1: an int-range
 }
 
-// Span is a stretch of a body. Both ends belong to it.
+// Span is a stretch of a body, both ends included.
 type Span struct{ First, Last int64 }
 
 // Len is the number of bytes, at least one.
@@ -37,8 +37,9 @@ func (s Span) Len() int64 { return s.Last - s.First + 1 }
 // contains reports whether all of x is in s.
 func (s Span) contains(x Span) bool { return s.First <= x.First && x.Last <= s.Last }
 
-// ForeignRange reports whether a Range field is in another unit than bytes, or in none. A proxy may ignore such a field (RFC 9110 §14.2),
-// but only the origin knows the unit: an API that counts in pages or items must not be answered for with the whole.
+// ForeignRange reports whether a Range field has another unit than bytes, or none. A proxy may ignore such a field (RFC
+// 9110 §14.2), but only the origin knows the unit: where an API counts in pages or items, the proxy must not answer
+// with the whole.
 func ForeignRange(req http.Header) bool {
 	for _, line := range req["Range"] {
 		if _, ok := cutBytesUnit(line); !ok {
@@ -58,11 +59,11 @@ func cutBytesUnit(line string) (set string, ok bool) {
 	return line[len(unit):], true
 }
 
-// ParseRanges reads the Range field of a request. What has no range handling is ignored: other methods than GET, other
-// units than bytes, fields that do not follow the grammar, and too many ranges (RFC 9110 §14.2).
+// ParseRanges reads the Range field of a request. The result is empty, so that the whole is the answer, for other
+// methods than GET, other units than bytes, malformed fields, and too many ranges (RFC 9110 §14.2).
 func ParseRanges(method string, req http.Header) Ranges {
 	lines := req["Range"]
-	if method != http.MethodGet || len(lines) != 1 { // the field is not a list over lines
+	if method != http.MethodGet || len(lines) != 1 { // the grammar has no list over several lines
 		return nil
 	}
 	set, ok := cutBytesUnit(lines[0])
@@ -111,14 +112,14 @@ func parsePosition(s string) (int64, bool) {
 	if s == "" || !digitBytes.all(s) {
 		return 0, false
 	}
-	n, _ := strconv.ParseInt(s, 10, 64) // out of its range: math.MaxInt64
+	n, _ := strconv.ParseInt(s, 10, 64) // math.MaxInt64 where the number is larger
 	return n, true
 }
 
-// Select is what the ranges are of a body of size bytes, in the order in which they were asked for (RFC 9110 §15.3.7.2).
-// Ranges that overlap or almost touch are one span. No spans: the whole is the answer, as for an empty body, of which Content-Range
-// could name no part, and where the ranges repeat each other too much. ok is false when the request is to be answered with 416: no range
-// has a byte of the body (§15.5.17).
+// Select applies the ranges to a body of size bytes, in the order of the request (RFC 9110 §15.3.7.2). Ranges that
+// overlap or almost touch become one span. No spans: the whole is the answer. That is so for an empty body, of which
+// Content-Range cannot name a part, and where the ranges repeat each other too much. ok is false when the answer is
+// 416: no range has a byte of the body (§15.5.17).
 func (r Ranges) Select(size int64) (spans []Span, ok bool) {
 	if len(r) == 0 || size <= 0 {
 		return nil, true
@@ -146,7 +147,7 @@ func (r Ranges) Select(size int64) (spans []Span, ok bool) {
 	return spans, true
 }
 
-// of is the range in a body of size bytes, which are not none.
+// of is the range in a body of size bytes. size is positive.
 func (r rangeSpec) of(size int64) (Span, bool) {
 	if r.suffix >= 0 {
 		return Span{max(size-r.suffix, 0), size - 1}, r.suffix > 0
@@ -156,12 +157,12 @@ func (r rangeSpec) of(size int64) (Span, bool) {
 
 func (s Span) overlaps(x Span) bool { return s.First <= x.Last && x.First <= s.Last }
 
-// near reports whether a part of its own would cost more than the bytes between the two.
+// near reports whether a part of its own would cost more than the bytes between the two spans.
 func (s Span) near(x Span) bool {
 	return s.First-x.Last <= partOverhead && x.First-s.Last <= partOverhead
 }
 
-// join adds a span, as one with those that it is near, in the place of the first of these.
+// join adds a span to spans. Spans that are near it become one with it, in the place of the first of them.
 func join(spans []Span, s Span) []Span {
 	i := slices.IndexFunc(spans, s.near)
 	if i < 0 {
@@ -169,7 +170,7 @@ func join(spans []Span, s Span) []Span {
 	}
 	s = Span{min(s.First, spans[i].First), max(s.Last, spans[i].Last)}
 	spans[i] = s
-	// It may have come near others that follow.
+	// The larger span may be near others that follow.
 	for j := i + 1; j < len(spans); {
 		if !s.near(spans[j]) {
 			j++
@@ -183,9 +184,9 @@ func join(spans []Span, s Span) []Span {
 	return spans
 }
 
-// Wholly is what the ranges are of a body of size bytes of which only some stretches are at hand. ok is false unless
-// every byte asked for is there (RFC 9111 §3.3); ranges that cannot be satisfied, or are answered with the whole, are
-// not answered from parts.
+// Wholly applies the ranges to a body of size bytes of which the cache has only some stretches. ok is false unless
+// every requested byte is there (RFC 9111 §3.3). Ranges that cannot be satisfied, or whose answer is the whole, are not
+// answered from parts.
 func (r Ranges) Wholly(size int64, have []Span) (spans []Span, ok bool) {
 	spans, satisfiable := r.Select(size)
 	if !satisfiable || len(spans) == 0 {

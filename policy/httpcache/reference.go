@@ -2,8 +2,8 @@ package httpcache
 
 import "strings"
 
-// ResolveReference resolves a URI reference against a target (RFC 3986 §5.2) without changing a byte that resolution
-// does not change, and reports whether it is of the same origin: scheme, host and port (RFC 9110 §4.3.1).
+// ResolveReference resolves a URI reference against a target (RFC 3986 §5.2), and changes no byte that resolution does
+// not change. ok reports whether the result has the same origin: scheme, host and port (RFC 9110 §4.3.1).
 func ResolveReference(base Target, ref string) (Target, bool) {
 	ref, _, _ = strings.Cut(strings.Trim(ref, " \t"), "#")
 	if scheme, after, ok := cutScheme(ref); ok {
@@ -54,7 +54,7 @@ func sameAuthority(scheme, a, b string) bool {
 	return strings.EqualFold(withPort(scheme, a), withPort(scheme, b))
 }
 
-// withPort is an authority with the port of the scheme where it names none.
+// withPort adds the port of the scheme to an authority without a port.
 func withPort(scheme, authority string) string {
 	host := HostOnly(authority)
 	port := strings.TrimPrefix(authority[len(host):], ":")
@@ -74,7 +74,7 @@ func Origin(scheme, host string) string {
 	return scheme + "://" + strings.ToLower(withPort(scheme, host))
 }
 
-// removeDotSegments is RFC 3986 §5.2.4 for a path that begins with a slash.
+// removeDotSegments implements RFC 3986 §5.2.4 for a path that begins with a slash.
 func removeDotSegments(path string) string {
 	segments := strings.Split(path, "/")[1:]
 	var out []string

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// RetryAfter is how long an answer asks to be left alone: its Retry-After in seconds, or as a date (RFC 9110 §10.2.3).
-// Zero: no field, a time that has passed, or a value that cannot be understood. The time may be very long.
+// RetryAfter is how long the sender of an answer asks clients to wait: Retry-After in seconds, or as a date (RFC 9110
+// §10.2.3). Zero: no field, a time in the past, or a malformed value. The time may be very long.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	values := h["Retry-After"]
 	if len(values) == 0 {

@@ -5,19 +5,18 @@ import (
 	"strings"
 )
 
-// singular are request fields that hold one value, in which a comma separates nothing.
+// singular are request fields with one value, in which a comma separates nothing.
 var singular = map[string]bool{
 	"Authorization": true, "Cookie": true, "Date": true, "From": true, "Host": true, "If-Modified-Since": true,
 	"If-Unmodified-Since": true, "Origin": true, "Referer": true, "User-Agent": true,
 }
 
-// selectorSize is room for what most values take.
+// selectorSize is the usual size of a selector in bytes.
 const selectorSize = 128
 
-// appendSelector appends the value of a request field in a form that is the same for all values that mean the same, and
-// for no others (RFC 9111 §4.1): however they are spread over lines and whatever the space around list elements. Of the
-// fields that rank preferences (RFC 9110 §12.5) neither order nor case matter, only the weights. A value that does not
-// follow the grammar stands for itself.
+// appendSelector appends the value of a request field in a form that is the same exactly for the values that mean the
+// same (RFC 9111 §4.1), whatever the split into lines and the space around list elements. In fields that rank
+// preferences (RFC 9110 §12.5) neither order nor case matter, only the weights. A malformed value is appended as it is.
 func appendSelector(dst []byte, name string, lines []string) []byte {
 	value := Combined(lines)
 	switch name {
@@ -36,8 +35,8 @@ func appendSelector(dst []byte, name string, lines []string) []byte {
 	return appendClosedUp(dst, value)
 }
 
-// appendClosedUp appends a list without the space around its commas, but for those in quoted-strings. A quote that does
-// not end leaves in doubt what is a comma, and the value as it is.
+// appendClosedUp appends a list without the space around its commas, except in quoted-strings. A value with an unclosed
+// quote is appended as it is, since its commas are ambiguous.
 func appendClosedUp(dst []byte, value string) []byte {
 	b, start := dst, len(dst)
 	quoted := false
@@ -68,14 +67,14 @@ func appendClosedUp(dst []byte, value string) []byte {
 
 func isOWS(c byte) bool { return c == ' ' || c == '\t' }
 
-// preference is one element of a field that ranks what a client accepts.
+// preference is one element of a field that ranks acceptable values.
 type preference struct {
 	item   string // in lower case
 	weight int16  // in thousandths (RFC 9110 §12.4.2)
 }
 
-// preferences appends the elements of a field of tokens with weights (RFC 9110 §12.5.2 to §12.5.4). It is not ok if
-// anything else is there.
+// preferences appends the elements of a field of tokens with weights (RFC 9110 §12.5.2 to §12.5.4). ok is false where
+// any element has another form.
 func preferences(list []preference, value string) (_ []preference, ok bool) {
 	for element := range strings.SplitSeq(value, ",") {
 		element = TrimOWS(element)
@@ -91,8 +90,8 @@ func preferences(list []preference, value string) (_ []preference, ok bool) {
 	return list, true
 }
 
-// appendRanking appends preferences in one order, whatever theirs was. What it writes can be read again, so it is never
-// what a value that cannot be read stands for.
+// appendRanking appends preferences sorted by item and weight. The result is well-formed, so it never equals a
+// malformed value, which appendSelector appends as it is.
 func appendRanking(dst []byte, list []preference) []byte {
 	slices.SortFunc(list, func(a, b preference) int {
 		if c := strings.Compare(a.item, b.item); c != 0 {

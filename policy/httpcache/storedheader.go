@@ -2,13 +2,14 @@ package httpcache
 
 import "net/http"
 
-// exchangeFields name one request and its trace. On the answer to another request they would mislead.
+// exchangeFields identify one request and its trace. On the answer to another request they would mislead.
 var exchangeFields = []string{"X-Request-Id", "Traceparent", "Tracestate", "Traceresponse"}
 
-// StripStored makes an origin's header, which is the caller's to change, what a copy keeps of it, and what is delivered with the copy.
-// Hop-by-hop fields go (RFC 9111 §3.1). So does Age: Lifetime has it as a number, and every delivery writes it anew. So do the surrogate
-// keys, which are no client's business, and the ids of the request that the origin answered, since a copy answers other requests.
-// Cache-Status of caches upstream stays (RFC 9211 §2). cookies says that Set-Cookie is for everyone.
+// StripStored reduces an origin's header to the fields that a copy keeps and that are delivered with the copy. It
+// changes h. Hop-by-hop fields go (RFC 9111 §3.1). Age goes: Lifetime has the age, and every delivery writes the field
+// anew. The surrogate keys go, which are not for clients. The ids of the origin's request go, since a copy answers
+// other requests. Cache-Status of caches upstream stays (RFC 9211 §2). cookies says that Set-Cookie is for everyone and
+// stays.
 func StripStored(h http.Header, cookies bool) {
 	StripFilled(h)
 	delete(h, "Age")
@@ -18,8 +19,8 @@ func StripStored(h http.Header, cookies bool) {
 	}
 }
 
-// StripFilled makes an origin's header, which is the caller's to change, what the client gets of it that waited for a fill whose answer is
-// its alone, cookies included. The fill's request had ids of its own.
+// StripFilled reduces an origin's header to the fields for a client that waited for a fill and gets the answer alone,
+// cookies included. It changes h. The ids of the fill's request go.
 func StripFilled(h http.Header) {
 	stripDelivered(h)
 	for _, name := range exchangeFields {
@@ -27,8 +28,8 @@ func StripFilled(h http.Header) {
 	}
 }
 
-// DeliverHeader is what a client gets of an origin's header when the answer is its own and not a copy: the end-to-end
-// fields without the surrogate keys. The origin's header is not changed.
+// DeliverHeader is the part of an origin's header for a client whose answer is not a copy: the end-to-end fields
+// without the surrogate keys. The origin's header is not changed.
 func DeliverHeader(origin http.Header) http.Header {
 	h := origin.Clone()
 	if h == nil {
@@ -44,6 +45,6 @@ func stripDelivered(h http.Header) {
 	delete(h, "Xkey")
 }
 
-// SetsCookie reports whether a response sets cookies: by Set-Cookie, or by its predecessor that RFC 6265 made obsolete
+// SetsCookie reports whether a response sets cookies: by Set-Cookie, or by Set-Cookie2, which RFC 6265 made obsolete
 // and some servers still send.
 func SetsCookie(h http.Header) bool { return len(h["Set-Cookie"]) > 0 || len(h["Set-Cookie2"]) > 0 }

@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// Target is the request target as it came, taken apart without decoding anything (RFC 9112 §3.2).
+// Target is a request target in its parts, without any decoding (RFC 9112 §3.2).
 type Target struct {
-	Scheme   string // "http" or "https": how the client reached us
-	Host     string // in one form: see ParseTarget
+	Scheme   string // "http" or "https": of the client's connection
+	Host     string // in canonical form: see ParseTarget
 	Path     string // raw, begins with "/" ("*" for OPTIONS *)
 	Query    string // raw, without "?"
-	HasQuery bool   // "?" was there, even with nothing after it
+	HasQuery bool   // the target has "?", perhaps with nothing behind it
 }
 
-// ParseTarget takes a request target apart. Scheme is how the client reached us and host the Host field of the request;
-// requestURI is the origin-form, the absolute-form, whose host then wins over the field (RFC 9112 §3.2.2), or "*". The
-// scheme of an absolute-form is checked and not believed. A host has one form, which is what is keyed, sent on, and purged: without
-// the dot of the root (RFC 1034 §3.1) and without a port that the scheme has anyway (RFC 9110 §4.2.3). Nothing is decoded; an empty path becomes "/" as RFC 9110
-// §4.2.3 says.
+// ParseTarget splits a request target. scheme is that of the client's connection, and host is the Host field.
+// requestURI is the origin-form, the absolute-form, whose host then replaces the field's (RFC 9112 §3.2.2), or "*". The
+// scheme of an absolute-form must be valid, but does not count. Keys, forwarded requests and purges use the canonical
+// form of the host: without the dot of the root (RFC 1034 §3.1) and without the default port of the scheme (RFC 9110
+// §4.2.3). Nothing is decoded. An empty path becomes "/" (RFC 9110 §4.2.3).
 func ParseTarget(scheme, host, requestURI string) (Target, error) {
 	t := Target{Scheme: scheme, Host: oneHost(scheme, host)}
 	if i := strings.IndexFunc(requestURI, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '#' }); i >= 0 {
@@ -49,7 +49,7 @@ func ParseTarget(scheme, host, requestURI string) (Target, error) {
 	return t, nil
 }
 
-// cutAuthority takes scheme and authority off an absolute-form and returns its path and query.
+// cutAuthority sets the host from an absolute-form, and returns the path and query.
 func (t *Target) cutAuthority(uri string) (string, error) {
 	scheme, rest, found := strings.Cut(uri, "://")
 	if !found || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
@@ -67,9 +67,9 @@ func (t *Target) cutAuthority(uri string) (string, error) {
 	return rest[end:], nil
 }
 
-// validHost reports whether s is a uri-host with an optional port (RFC 9110 §7.2, RFC 3986 §3.2.2), or empty, as of a request whose
-// target has no authority. The host is repeated to the origin and in links, and net/http checks its bytes in HTTP/1.1 only, not in
-// HTTP/2.
+// validHost reports whether s is a uri-host with an optional port (RFC 9110 §7.2, RFC 3986 §3.2.2), or empty, as for a
+// target without an authority. The proxy repeats the host to the origin and in links, and net/http checks its bytes
+// only in HTTP/1.1, not in HTTP/2.
 func validHost(s string) bool {
 	name, port, colon := s, "", false
 	if strings.HasPrefix(s, "[") {
@@ -87,7 +87,7 @@ func validHost(s string) bool {
 	}
 	number, ok := parsePosition(port)
 	if strings.HasSuffix(strings.TrimSuffix("."+name, "."), ".") && name != "" {
-		return false // nothing is before the dot of the root
+		return false // no name before the dot of the root
 	}
 	return (port == "" || ok && number <= 65535 && len(port) <= 5) && hostBytes.all(name) && escaped(name) && (name != "" || !colon || s[0] == '[')
 }
@@ -103,8 +103,8 @@ func escaped(s string) bool {
 	return true
 }
 
-// isLiteral reports whether s stands for an address that has to be in brackets: of version 6, with a zone or without, or of a version that
-// is still to come (RFC 3986 §3.2.2).
+// isLiteral reports whether s is an address that must stand in brackets: of version 6, with or without a zone, or of a
+// future version (RFC 3986 §3.2.2).
 func isLiteral(s string) bool {
 	if s[0]|0x20 == 'v' {
 		version, address, dotted := strings.Cut(s[1:], ".")
@@ -115,7 +115,7 @@ func isLiteral(s string) bool {
 	return err == nil && addr.Is6() && (!zoned || zone != "")
 }
 
-// oneHost is the one form of a valid host with an optional port.
+// oneHost is the canonical form of a valid host with an optional port.
 func oneHost(scheme, host string) string {
 	name := HostOnly(host)
 	port := host[len(name):]
@@ -129,7 +129,7 @@ func oneHost(scheme, host string) string {
 	return host
 }
 
-// String is path and query, byte for byte as they came.
+// String is path and query, byte for byte as the client sent them.
 func (t Target) String() string {
 	if !t.HasQuery {
 		return t.Path
@@ -137,8 +137,8 @@ func (t Target) String() string {
 	return t.Path + "?" + t.Query
 }
 
-// WithQuery is t with the query as it is forwarded. The question mark goes when parameters were dropped and none is
-// left, so that the request is the one without a query.
+// WithQuery is t with the forwarded query. If all parameters were dropped, the question mark goes too, so that the
+// request equals the one without a query.
 func (t Target) WithQuery(forwarded string) Target {
 	t.HasQuery = t.HasQuery && (forwarded != "" || t.Query == "")
 	t.Query = forwarded

@@ -9,23 +9,23 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// Response fields by which an origin speaks to this cache and not to those behind it. Where one applies, Cache-Control and Expires are
-// for other caches (RFC 9213 §2.2).
+// Response fields for this cache and not for the caches behind it. If one applies, Cache-Control and Expires are for
+// other caches (RFC 9213 §2.2).
 const (
 	// TargetThis is for this cache alone (RFC 9213 §2).
 	TargetThis = "Cacheproxy-Cache-Control"
 	// TargetCDN is for caches that act on behalf of an origin (RFC 9213 §3.1).
 	TargetCDN = "Cdn-Cache-Control"
-	// TargetSurrogate has a grammar of its own (W3C Note "Edge Architecture Specification" §2), which fills offer to
-	// understand.
+	// TargetSurrogate has a grammar of its own (W3C Note "Edge Architecture Specification" §2). Fills announce that
+	// this cache understands the field; see OfferSurrogate.
 	TargetSurrogate = "Surrogate-Control"
 )
 
 // surrogate is the name of this cache in Surrogate-Capability and as the target of a directive in Surrogate-Control.
 const surrogate = "cacheproxy"
 
-// OfferSurrogate adds to the header of a fill what this cache understands of Surrogate-Control, where that is one of the fields
-// that are heeded.
+// OfferSurrogate adds Surrogate-Capability to the header of a fill where heeded, the fields that the route uses, has
+// Surrogate-Control.
 func OfferSurrogate(h http.Header, heeded []string) {
 	if !slices.Contains(heeded, TargetSurrogate) {
 		return
@@ -33,9 +33,10 @@ func OfferSurrogate(h http.Header, heeded []string) {
 	h["Surrogate-Capability"] = append(h["Surrogate-Capability"], surrogate+`="Surrogate/1.0"`)
 }
 
-// ParseTargeted reads the directives of the first of these fields that is meant for this cache, can be read and says something.
-// A field that cannot be read counts only where heedMalformed says so. Set-Cookie and Authorization are judged as without: these
-// fields have no word that permits to share.
+// ParseTargeted reads the directives of the first of these fields that is for this cache, is well-formed and has a
+// directive. A malformed field counts only where heedMalformed is set. The rules for Set-Cookie and Authorization do
+// not change: a targeted public or s-maxage permits to share an answer to credentials as in Cache-Control, and
+// Surrogate-Control has no directive that does.
 func ParseTargeted(names []string, h http.Header, heedMalformed bool) (Directives, bool) {
 	for _, name := range names {
 		parse := parseTargeted
@@ -50,8 +51,8 @@ func ParseTargeted(names []string, h http.Header, heedMalformed bool) (Directive
 	return Directives{}, false
 }
 
-// parseTargeted reads a targeted field: a dictionary whose members are directives of Cache-Control (RFC 9213 §2.1). A field
-// that is not one, is empty, or has a value of the wrong type is ignored whole.
+// parseTargeted reads a targeted field: a dictionary whose members are directives of Cache-Control (RFC 9213 §2.1). A
+// field that is no dictionary, is empty, or has a value of the wrong type is ignored whole.
 func parseTargeted(lines []string) (d Directives, ok bool) {
 	dictionary, err := httpsfv.UnmarshalDictionary(lines)
 	if err != nil || len(dictionary.Names()) == 0 {
@@ -67,7 +68,7 @@ func parseTargeted(lines []string) (d Directives, ok bool) {
 		switch value := item.Value.(type) {
 		case bool:
 			if !value {
-				continue // "?0" takes a directive back
+				continue // "?0" switches a directive off
 			}
 		case int64:
 			if value < 0 {
@@ -92,13 +93,14 @@ func parseTargeted(lines []string) (d Directives, ok bool) {
 	return d, true
 }
 
-// parseSurrogate reads Surrogate-Control: directives separated by commas, each for all surrogates or for those that are named behind
-// semicolons. Of max-age=60+30 the second number, for how long more the copy may be served stale, is not used. The field does not apply
-// where it says nothing about storing to this cache; a lifetime that is no number is zero.
+// parseSurrogate reads Surrogate-Control: directives separated by commas, each for all surrogates or for those named
+// behind semicolons. Of max-age=60+30 the second number, how much longer the copy may be served stale, is not used. The
+// field does not apply where it does not tell this cache whether to store. A malformed lifetime counts as zero.
 //
-// What cannot be read may have been for this cache and forbidden to store: any shape but the grammar's makes the answer less cacheable,
-// never more. So what stands behind a semicolon is a surrogate's name, or the directive is for everybody and the field malformed; and
-// words of Cache-Control count that forbid something, of which the grammar has only no-store.
+// Malformed text may have been for this cache and have forbidden storing. So any form outside of the grammar makes the
+// answer less cacheable, never more. The text behind each semicolon must be a surrogate's name; otherwise the directive
+// counts for everybody, and the field is malformed. Restricting words of Cache-Control count, although the grammar has
+// only no-store of these.
 func parseSurrogate(lines []string) (d Directives, ok bool) {
 	for _, line := range lines {
 		for _, element := range splitUnquoted(line, ',') {
@@ -118,11 +120,11 @@ func parseSurrogate(lines []string) (d Directives, ok bool) {
 			d.addSurrogate(strings.ToLower(TrimOWS(name)), value, given)
 		}
 	}
-	d.NoStore = d.NoStore || d.NoCache || d.Private // the other words for it
+	d.NoStore = d.NoStore || d.NoCache || d.Private // they forbid storing too
 	return d, d.NoStore || d.HasMaxAge
 }
 
-// addSurrogate counts one directive of Surrogate-Control in.
+// addSurrogate adds one directive of Surrogate-Control.
 func (d *Directives) addSurrogate(name, value string, given bool) {
 	switch name {
 	case "max-age":
@@ -137,8 +139,8 @@ func (d *Directives) addSurrogate(name, value string, given bool) {
 	}
 }
 
-// surrogates reads what stands behind the semicolons of a directive. It is sound where each is the name of a surrogate: a token that is
-// no directive. forThis says that the directive is for this cache: it is named, or nobody is.
+// surrogates reads the texts behind the semicolons of a directive. sound says that each is the name of a surrogate: a
+// token that is no directive. forThis says that the directive is for this cache: names has this cache, or is empty.
 func surrogates(names []string) (sound, forThis bool) {
 	sound, forThis = true, len(names) == 0
 	for _, name := range names {

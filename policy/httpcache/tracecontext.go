@@ -8,8 +8,8 @@ import (
 // Length of a traceparent of version 00: version, trace id, parent id and flags, with dashes between them.
 const traceparentLength = 2 + 1 + 32 + 1 + 16 + 1 + 2
 
-// TraceID is the trace that a request says it belongs to (W3C Trace Context §3.2); empty where it names none, or in a way
-// that cannot be read.
+// TraceID is the id of the trace that a request belongs to (W3C Trace Context §3.2). Empty: the request has no
+// traceparent, or a malformed one.
 func TraceID(h http.Header) string {
 	lines := h["Traceparent"]
 	if len(lines) != 1 {
@@ -24,7 +24,7 @@ func TraceID(h http.Header) string {
 	case !hexBytes.all(version) || version == "ff" || !hexBytes.all(flags):
 		return ""
 	case len(s) > traceparentLength && (version == "00" || s[traceparentLength] != '-'):
-		return "" // only later versions may say more (§3.2.4)
+		return "" // only later versions may have more text (§3.2.4)
 	case !hexBytes.all(trace) || !hexBytes.all(parent) || zeros(trace) || zeros(parent):
 		return ""
 	}
@@ -33,18 +33,18 @@ func TraceID(h http.Header) string {
 
 func zeros(s string) bool { return strings.Trim(s, "0") == "" }
 
-// maxRequestID bounds a request id that is taken over, in bytes.
+// maxRequestID bounds the length of a request id that the proxy takes over, in bytes.
 const maxRequestID = 128
 
-// ValidRequestID reports whether a request id that came from elsewhere can be used as it is: printed into a log line, a
-// header field and the text of an error, and searched for. There is no standard; these are the characters of UUIDs,
-// base64, and the ids of load balancers.
+// ValidRequestID reports whether a request id from elsewhere can be used unchanged: printed into a log line, a header
+// field and the text of an error, and searched for. There is no standard. The characters are those of UUIDs, base64,
+// and the ids of load balancers.
 func ValidRequestID(id string) bool {
 	return id != "" && len(id) <= maxRequestID && requestIDBytes.all(id)
 }
 
-// traces are the fields that tell of which trace a request is a part, or that name or date the one request: no two requests need have
-// them alike, and no answer depends on them.
+// traces are the fields that name the trace of a request, or that name or date the single request. They differ between
+// any two requests, and no answer depends on them.
 var traces = func() map[string]bool {
 	set := make(map[string]bool)
 	for _, name := range []string{
@@ -58,7 +58,7 @@ var traces = func() map[string]bool {
 	return set
 }()
 
-// IsTrace reports whether a field, by its canonical name, tells of a trace or of the one request.
+// IsTrace reports whether a field, by its canonical name, is about a trace or names or dates the single request.
 func IsTrace(name string) bool {
 	return traces[name] || strings.HasPrefix(name, "X-B3-") || strings.HasPrefix(name, "X-Datadog-") ||
 		strings.HasPrefix(name, "X-Instana-") || strings.HasPrefix(name, "Ot-Tracer-")

@@ -7,22 +7,23 @@ import (
 )
 
 const (
-	// longestTrace is how long the value of a field that tells of a trace may be in a request that is made for several, in bytes: as much
-	// of tracestate as everybody on the way is to pass on (W3C Trace Context §3.3.1.5).
+	// longestTrace bounds the value of a trace field in a request that is made for several clients, in bytes: the part
+	// of tracestate that every hop should pass on (W3C Trace Context §3.3.1.5).
 	longestTrace = 512
-	// longestTraces is how long all of them but traceparent and tracestate may be together, names included: some are families, of which
-	// a client can make up as many as it likes.
+	// longestTraces bounds all trace fields but traceparent and tracestate together, names included, in bytes. Some of
+	// them are families, of which a client can make up any number of names.
 	longestTraces = 2048
-	// longestMember is from which length on a member of tracestate goes before others where it has to be cut (§3.3.1.5).
+	// longestMember is the length above which a member of tracestate is removed before others (§3.3.1.5).
 	longestMember = 128
-	// maxMembers is how many members tracestate may have (§3.3.1.1).
+	// maxMembers bounds the members of tracestate (§3.3.1.1).
 	maxMembers = 32
 )
 
-// boundTrace takes out of a header what says nothing of a trace that can be read, and all that could make an origin refuse a request for
-// its length. No answer depends on it and requests that differ in nothing else are answered together, so that it must not decide
-// whether there is an answer: a traceparent that cannot be read goes, and with it tracestate, which goes alone where that cannot be read,
-// and is cut to whole members else; what other systems of tracing say goes where it is longer than that. The lines that stay are what they were.
+// boundTrace removes malformed trace fields from a header, and all that could make an origin refuse a request for its
+// length. No answer depends on trace fields, and requests that differ in nothing else share one answer, so these fields
+// must not decide whether the requests get an answer. A malformed traceparent goes, and tracestate with it. A malformed
+// tracestate goes alone; one that is too long is cut to whole members. A field of another tracing system goes where it
+// is too long. The remaining lines are unchanged.
 func boundTrace(h http.Header) {
 	if TraceID(h) == "" || len(h["Traceparent"][0]) > longestTrace {
 		delete(h, "Traceparent")
@@ -42,7 +43,7 @@ func boundTrace(h http.Header) {
 			others = append(others, name)
 		}
 	}
-	slices.Sort(others) // the same of them stay each time
+	slices.Sort(others) // each request keeps the same ones
 	left := longestTraces
 	for _, name := range others {
 		lines, size := h[name], 0
@@ -58,7 +59,7 @@ func boundTrace(h http.Header) {
 	}
 }
 
-// tracestateMembers are the list-members of a tracestate, of which empty ones do not count (§3.3.1.1).
+// tracestateMembers are the list-members of a tracestate, without empty ones (§3.3.1.1).
 func tracestateMembers(s string) (members []string) {
 	for m := range strings.SplitSeq(s, ",") {
 		if m = strings.Trim(m, " \t"); m != "" {
@@ -83,22 +84,24 @@ func validTracestate(s string) bool {
 	return len(members) > 0
 }
 
-// validTracestateKey reports whether a key is one (§3.3.1.3.1). That of a system with several tenants has their name before an "@".
+// validTracestateKey reports whether a key is well-formed (§3.3.1.3.1). The key of a multi-tenant system has the tenant
+// before an "@".
 func validTracestateKey(key string) bool {
 	return key != "" && len(key) <= 256 && tracestateBytes.all(key) && (digitBytes[key[0]] || key[0] >= 'a')
 }
 
-// validTracestateValue reports whether a value is one (§3.3.1.3.2).
+// validTracestateValue reports whether a value is well-formed (§3.3.1.3.2).
 func validTracestateValue(value string) bool {
 	for i := range len(value) {
 		if c := value[i]; c < ' ' || c > '~' || c == '=' {
 			return false
 		}
 	}
-	return value != "" && len(value) <= 256 // which was trimmed
+	return value != "" && len(value) <= 256 // tracestateMembers has trimmed the value
 }
 
-// cutTracestate leaves as many whole members as fit: those that are long go first, and both kinds from the end (§3.3.1.5).
+// cutTracestate removes whole members until the rest fits: first the long members, then the others, each from the end
+// (§3.3.1.5).
 func cutTracestate(s string) string {
 	members := tracestateMembers(s)
 	size := len(members) - 1

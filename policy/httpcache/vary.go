@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// maxVary is how many field names a Vary may hold. A longer one would never match again anyway.
+// maxVary bounds the field names of a Vary. A longer Vary would hardly ever match again.
 const maxVary = 16
 
-// ParseVary reads Vary field lines (RFC 9110 §12.5.5): the canonical names, sorted, each once. star is set where no
-// request can ever match: for "*", for what is not a field name, and for more names than are compared.
+// ParseVary reads Vary field lines (RFC 9110 §12.5.5) into canonical names, sorted, without duplicates. star is set
+// where no request can ever match: for "*", for text that is no field name, and for more than maxVary names.
 func ParseVary(lines []string) (names []string, star bool) {
 	for name := range Elements(lines) {
 		if name == "" {
@@ -31,10 +31,10 @@ func ParseVary(lines []string) (names []string, star bool) {
 	return names, false
 }
 
-// VariantKey appends to dst the storage key of one variant: the primary key and the request fields that Vary selects,
-// every part with its length, so that no two sets of values that mean something different give the same key. h is the request header as
-// it is forwarded, not the client's: a field that the origin did not see selected nothing. Accept-Encoding counts by the codings that
-// are accepted, not by its spelling.
+// VariantKey appends to dst the storage key of one variant: the primary key and the request fields that Vary selects.
+// Each part has its length before it, so that two sets of values with different meanings never give the same key. h is
+// the request header as forwarded, not the client's: a field that the origin did not see selected nothing.
+// Accept-Encoding counts by the set of accepted codings, not by its spelling.
 func VariantKey(dst []byte, primary string, names []string, h http.Header) []byte {
 	dst = AppendField(dst, primary)
 	dst = binary.AppendUvarint(dst, uint64(len(names)))
@@ -53,8 +53,8 @@ func VariantKey(dst []byte, primary string, names []string, h http.Header) []byt
 	return dst
 }
 
-// VaryMatch reports whether two requests select the same variant (RFC 9111 §4.1): the named fields are absent from both,
-// or have values that mean the same.
+// VaryMatch reports whether two requests select the same variant (RFC 9111 §4.1): each of the named fields is absent
+// from both, or has values with the same meaning.
 func VaryMatch(names []string, a, b http.Header) bool {
 	for _, name := range names {
 		x, y := a[name], b[name]
@@ -66,8 +66,8 @@ func VaryMatch(names []string, a, b http.Header) bool {
 	return true
 }
 
-// Selects reports whether a copy whose variant is made of the fields vary was fetched with all of selected that the request has (RFC 9111
-// §4.1). A copy from before a field was known to matter says nothing of a request that has the field.
+// Selects reports whether vary, the selecting fields of a copy, has every field of selected that the request has (RFC
+// 9111 §4.1). A copy that was stored before a field was known to select cannot answer a request with that field.
 func Selects(vary, selected []string, h http.Header) bool {
 	for _, name := range selected {
 		if len(h[name]) > 0 && !slices.Contains(vary, name) {

@@ -13,15 +13,15 @@ import (
 
 var errLength = errors.New("decode body: it has another length than it should")
 
-// Decode gives back a body of the given length.
+// Decode unpacks a body, which must have the given length when unpacked.
 func Decode(c httpcache.Coding, body []byte, length int) ([]byte, error) {
 	b := bytes.NewBuffer(make([]byte, 0, length))
 	err := Stream(context.Background(), b, c, body, length)
 	return b.Bytes(), err
 }
 
-// Stream writes a body of the given length to w, a piece at a time. It writes no more than that length, whatever the body
-// holds. It ends when ctx does; the error is then that of ctx. Errors of w are returned as they are.
+// Stream unpacks a body of the given length into w, one piece at a time. Stream never writes more than that length,
+// whatever the body holds. When ctx ends, Stream ends with the error of ctx. Errors of w are returned as they are.
 func Stream(ctx context.Context, w io.Writer, c httpcache.Coding, body []byte, length int) error {
 	r := NewReader(ctx, c, body, length)
 	defer r.Close()
@@ -30,12 +30,14 @@ func Stream(ctx context.Context, w io.Writer, c httpcache.Coding, body []byte, l
 
 // Reader unpacks stretches of one body. It belongs to one goroutine, which must call Close.
 //
-// What it holds while w waits for a client is what it has just unpacked, and a decoder that others may take: a client that reads
-// nothing keeps nobody from a decoder, and however many clients there are, there are no more decoders than their desk has.
+// While w waits for a client, the Reader holds the bytes that it has just unpacked, and lends its decoder to other
+// Readers. So a client that reads nothing keeps no other client from a decoder, and any number of clients use no more
+// decoders than their desk has.
 //
-// What is done for a client is bounded by what it takes: beyond where its stretch begins and what w has taken, no more is unpacked
-// than the pieces that it has, and what a decoder unpacks at once: 32 KiB for gzip, 128 KiB for the others. Who has lost its decoder asks for another
-// when w has taken all pieces, not before. Where ctx has ended, nothing is unpacked and no decoder waited for.
+// The client's reading bounds the work. Beyond the start of the stretch and the bytes that w has taken, a Reader
+// unpacks no more than its pieces hold, plus what a decoder unpacks at once: 32 KiB for gzip, 128 KiB for the others. A
+// Reader that has lost its decoder asks for another when w has taken all pieces, not before. After ctx has ended, the
+// Reader unpacks nothing and waits for no decoder.
 type Reader struct {
 	ctx    context.Context // of the request
 	coding httpcache.Coding
@@ -44,12 +46,13 @@ type Reader struct {
 
 	desk   *desk
 	from   *decoder // nil: none; another reader may have taken it meanwhile, see desk
-	at     int      // how far from has unpacked
-	pieces []*piece // what is unpacked before from is lent; none: nothing was needed yet
-	more   [1]byte  // what comes after the end
+	at     int      // how many bytes from has unpacked
+	pieces []*piece // filled before from is lent; none until the first stretch
+	more   [1]byte  // for the read past the end
 }
 
-// NewReader returns a reader of a body that has the given length when it is unpacked. It is of no use once ctx has ended.
+// NewReader returns a reader of a body that has the given length when unpacked. Once ctx has ended, the reader only
+// returns the error of ctx.
 func NewReader(ctx context.Context, c httpcache.Coding, body []byte, length int) *Reader {
 	r := readers.Get().(*Reader)
 	r.ctx, r.coding, r.body, r.length, r.desk = ctx, c, body, length, deskOf(c)
@@ -58,9 +61,10 @@ func NewReader(ctx context.Context, c httpcache.Coding, body []byte, length int)
 
 var readers = sync.Pool{New: func() any { return new(Reader) }}
 
-// Copy writes the bytes from first up to, but not including, end. It unpacks no more than up to there, and begins where the last
-// stretch ended unless this one lies before that. Errors of w are returned as they are. Only a stretch that ends with the body tells
-// whether that has its length, and its last part is not written where it has not.
+// Copy writes the bytes from first up to, but not including, end. Copy unpacks no bytes behind end. Copy goes on where
+// the last stretch ended unless first lies before that point, and then begins anew. Errors of w are returned as they
+// are. Only a stretch that ends with the body checks the body's length. If the length is wrong, Copy does not write the
+// last part.
 func (r *Reader) Copy(w io.Writer, first, end int) error {
 	if r.coding == httpcache.Zstd && first == 0 && end == r.length && r.length <= pieceSize {
 		if len(r.pieces) == 0 {
@@ -81,7 +85,7 @@ func (r *Reader) Copy(w io.Writer, first, end int) error {
 		if first += n; first == r.length {
 			r.done()
 		} else {
-			r.desk.lend(r.from, r.at) // while the client is waited for
+			r.desk.lend(r.from, r.at) // while w waits for the client
 		}
 		if err := r.write(w, n); err != nil || first == end {
 			return err
@@ -120,7 +124,7 @@ func (r *Reader) seek(offset int) error {
 	return nil
 }
 
-// widen changes a small piece, all of which a client has taken, for a larger one.
+// widen swaps a small piece for one of pieceSize, once the client has taken all of the small piece.
 func (r *Reader) widen() {
 	if len(r.pieces[0].bytes) == pieceSize {
 		return
@@ -131,8 +135,8 @@ func (r *Reader) widen() {
 	}
 }
 
-// takeMore has a reader that has lost its decoder unpack twice as much at a time: one that loses it again and again does not begin
-// anew for every piece. It does not where there are no pieces.
+// takeMore doubles the pieces of a reader that has lost its decoder. So a reader that loses decoders again and again
+// does not begin anew for every piece. takeMore adds fewer, or none, where pieces run out.
 func (r *Reader) takeMore() {
 	for range min(len(r.pieces), mostPieces-len(r.pieces)) {
 		p := tryPiece()
@@ -143,7 +147,7 @@ func (r *Reader) takeMore() {
 	}
 }
 
-// unpack fills the pieces with up to most bytes. At the end of the body it makes sure that there is no more.
+// unpack fills the pieces with up to most bytes. At the end of the body unpack makes sure that no bytes follow.
 func (r *Reader) unpack(most int) (n int, err error) {
 	for _, p := range r.pieces {
 		part := p.bytes[:min(most-n, len(p.bytes))]
@@ -164,7 +168,7 @@ func (r *Reader) unpack(most int) (n int, err error) {
 	return n, nil
 }
 
-// fill unpacks as many bytes as p has, unless nobody waits for them any more.
+// fill unpacks len(p) bytes, unless ctx has ended.
 func (r *Reader) fill(p []byte) error {
 	if err := r.ctx.Err(); err != nil {
 		return err
@@ -195,7 +199,8 @@ func (r *Reader) write(w io.Writer, n int) error {
 	return nil
 }
 
-// whole decodes a short body at once, which is faster than in pieces. dst has as much room as the body may take.
+// whole decodes a short body at once, which is faster than in pieces. The capacity of dst is the length that the body
+// may have.
 func (r *Reader) whole(w io.Writer, dst []byte) error {
 	plain, err := zstdReader().DecodeAll(r.body, dst)
 	if err != nil {
@@ -208,7 +213,7 @@ func (r *Reader) whole(w io.Writer, dst []byte) error {
 	return err
 }
 
-// done gives the decoder back, if it is still the reader's.
+// done gives the decoder back, unless another reader has taken it.
 func (r *Reader) done() {
 	if r.from != nil && r.desk.back(r.from, r) {
 		r.desk.give(r.from)
@@ -216,7 +221,7 @@ func (r *Reader) done() {
 	r.from = nil
 }
 
-// Close gives back what the reader holds. Nothing else may be called after it.
+// Close gives the decoder and the pieces back. No other method may be called after Close.
 func (r *Reader) Close() {
 	r.done()
 	for _, p := range r.pieces {

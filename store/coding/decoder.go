@@ -19,27 +19,29 @@ import (
 )
 
 const (
-	// minDecoders is how many decoders of one coding may be in use at the least. There are as many as processors where that is more.
+	// minDecoders is the least number of decoders of one coding that may be in use. If the process has more processors,
+	// their number counts.
 	minDecoders = 8
-	// lentFor is how long a decoder must have been lent before another reader takes it. Clients that read take a piece in less, and
-	// so keep their decoders to the end, while others wait for their turn.
+	// lentFor is how long a decoder must have been lent before another reader takes it. A client that reads takes a
+	// piece in less time. So such a client keeps its decoder to the end, while other readers wait for their turn.
 	lentFor = 2 * time.Millisecond
-	// near is how much may be unpacked once more without anybody noticing, in bytes: a decoder that has come no further may be taken as soon
-	// as it is lent. So those that come in crowds and read nothing make way as fast as their first pieces are unpacked.
+	// near is how many bytes may be unpacked a second time at a negligible cost. A decoder that has unpacked no more
+	// may be taken as soon as it is lent. So crowds of clients that read nothing give up their decoders as fast as the
+	// first pieces are unpacked.
 	near = pieceSize
 )
 
-// decoder is a decompressor. What it remembers of the body that it unpacks takes up to 2 MiB, which is why there are few.
+// decoder is a decompressor. Its window takes up to 2 MiB, so there are few decoders.
 type decoder struct {
 	io.Reader
 	reset func(io.Reader) error
-	body  bytes.Reader // that it unpacks
+	body  bytes.Reader // the packed body of the user
 
 	// Guarded by the desk's lock.
-	user  *Reader       // whose body it unpacks
-	lent  time.Time     // since when it is lent; zero: its user is unpacking
-	keeps time.Duration // how long it must have been lent before another takes it
-	far   bool          // it is on a long way
+	user  *Reader       // the reader whose body the decoder unpacks
+	lent  time.Time     // when the user lent it; zero: the user is unpacking
+	keeps time.Duration // how long it must have been lent before another reader takes it
+	far   bool          // the decoder counts in desk.far
 }
 
 // begin starts to unpack a body.
@@ -48,26 +50,28 @@ func (d *decoder) begin(body []byte) error {
 	return d.reset(&d.body)
 }
 
-// desk hands out the decoders of one coding. A reader has its decoder to itself while it unpacks, and lends it while it waits for its
-// client. Who needs a decoder when all are out takes the one that was lent first of those that may be taken: after lentFor, and at once
-// where its user begins anew with little lost. That user's client has been reading nothing, and begins anew with another decoder when it
-// reads on. Where there is none, all are at work for clients that read, and one waits.
+// desk hands out the decoders of one coding. A reader has its decoder to itself while unpacking, and lends the decoder
+// while waiting for its client. When all decoders are out, a reader takes the decoder that was lent first of those that
+// may be taken. A decoder may be taken after lentFor, or at once where its user has unpacked no more than near. The
+// client of that user has been reading nothing; when the client reads on, the user begins anew with another decoder. If
+// no decoder may be taken, all work for clients that read, and the reader waits.
 //
-// Those who wait form two lines, each in the order in which they came: those who have less than near to unpack before what their client
-// wants, and those who have far to go: to a range, or back to where they lost a decoder. Each line is served in turn, and no more than
-// half of the decoders are on a long way at a time. So one who begins waits for as many pieces as there are others before it, and
-// for no long way of anybody's; and one who has far to go gets there, however many begin.
+// Waiting readers form two lines, each in order of arrival. One line has the readers that must unpack less than near
+// before the bytes that their client wants. The other line has the readers with far to go: to a range, or back to where
+// they lost a decoder. The desk serves the lines in turn, and at most half of the decoders are on a long way at a time.
+// So a reader in the first line waits for one piece of each reader before it, and for nobody's long way. A reader with
+// far to go gets its turn, however many others begin.
 type desk struct {
 	fresh func() *decoder
 	most  int
-	kept  sync.Pool // of those that nobody uses
+	kept  sync.Pool // decoders that no reader uses
 
-	mu    lockorder.Mutex[lockorder.Decoders] // guards what is below, and what decoders say
-	used  []*decoder                          // by readers, those included that are lent
-	lines [2]line                             // who waits: who begins, and who has far to go
+	mu    lockorder.Mutex[lockorder.Decoders] // guards the fields below, and the guarded fields of decoders
+	used  []*decoder                          // decoders that readers have, lent ones included
+	lines [2]line                             // of waiting readers: begins, and hasFar
 	turn  int                                 // the line that is served next
 	far   int                                 // decoders that are on a long way
-	ripe  *time.Timer                         // serves those who wait when a decoder has been lent for long enough; nil: none did so far
+	ripe  *time.Timer                         // runs ripened when a lent decoder may be taken; nil: never needed
 }
 
 const (
@@ -75,18 +79,18 @@ const (
 	hasFar
 )
 
-// line is of those who wait for a decoder, the first first.
+// line is a list of waiters, the first to arrive in front.
 type line = list.List
 
-// waiter is one in a line.
+// waiter is a reader in a line.
 type waiter struct {
 	reader *Reader
-	handed chan *decoder // takes one
+	handed chan *decoder // has room for one
 }
 
 var desks = [...]*desk{newDesk(newGzip), newDesk(newBrotli), newDesk(newZstd)}
 
-// deskOf is where the decoders of a coding are.
+// deskOf is the desk that has the decoders of a coding.
 func deskOf(c httpcache.Coding) *desk {
 	switch c {
 	case httpcache.Brotli:
@@ -102,8 +106,8 @@ func newDesk(fresh func() *decoder) *desk {
 	return &desk{fresh: fresh, most: max(minDecoders, runtime.GOMAXPROCS(0))}
 }
 
-// take hands out a decoder, which has to begin, to a reader that may have far to go. Scarce reports whether there was none that nobody
-// used. An error is that of ctx, which ends the waiting.
+// take hands out a decoder, for which the caller must call begin. far says that the reader has far to go. scarce
+// reports whether all decoders were in use. The only errors are those of ctx, which ends the waiting.
 func (k *desk) take(ctx context.Context, r *Reader, far bool) (d *decoder, scarce bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, true, err
@@ -131,7 +135,7 @@ func (k *desk) take(ctx context.Context, r *Reader, far bool) (d *decoder, scarc
 	case <-ctx.Done():
 	}
 	k.mu.Lock()
-	k.lines[l].Remove(e) // nothing, where it was handed one meanwhile
+	k.lines[l].Remove(e) // does nothing where serve has removed e meanwhile and handed a decoder over
 	k.mu.Unlock()
 	select {
 	case d := <-w.handed:
@@ -141,7 +145,7 @@ func (k *desk) take(ctx context.Context, r *Reader, far bool) (d *decoder, scarc
 	return nil, true, ctx.Err()
 }
 
-// serve hands decoders to those who wait, as long as there are both. The caller holds mu.
+// serve hands decoders to waiting readers until either runs out. The caller holds mu.
 func (k *desk) serve() {
 	for {
 		l := k.next()
@@ -158,7 +162,7 @@ func (k *desk) serve() {
 	}
 }
 
-// hand makes a decoder that of a reader, out of a line. The caller holds mu.
+// hand makes r the user of a decoder. l is the line of r. The caller holds mu.
 func (k *desk) hand(d *decoder, r *Reader, l int) {
 	d.user, d.lent, d.far = r, time.Time{}, l == hasFar
 	if k.turn = 1 - l; d.far {
@@ -169,7 +173,7 @@ func (k *desk) hand(d *decoder, r *Reader, l int) {
 // open reports whether a line may be served. The caller holds mu.
 func (k *desk) open(l int) bool { return l == begins || k.far < max(1, k.most/2) }
 
-// next is the line that may be served; negative: none. The caller holds mu.
+// next is the line to serve; negative: neither may be served. The caller holds mu.
 func (k *desk) next() int {
 	for _, l := range [...]int{k.turn, 1 - k.turn} {
 		if k.lines[l].Len() > 0 && k.open(l) {
@@ -179,8 +183,8 @@ func (k *desk) next() int {
 	return -1
 }
 
-// free is a decoder that can be handed out. Nil: there is none, and those who wait are served when one that is lent may be taken. The
-// caller holds mu.
+// free is a decoder that can be handed out. If it returns nil, ripened will serve the waiting readers when the next
+// lent decoder may be taken. The caller holds mu.
 func (k *desk) free() *decoder {
 	if len(k.used) < k.most {
 		d, ok := k.kept.Get().(*decoder)
@@ -214,16 +218,16 @@ func (k *desk) free() *decoder {
 	return first
 }
 
-// ripened serves those who wait for a decoder to have been lent for long enough.
+// ripened serves the readers that wait until a decoder has been lent for long enough.
 func (k *desk) ripened() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.serve()
 }
 
-// arrived notes that a decoder has gone its long way, if it had one.
+// arrived ends the long way of a decoder that was on one.
 func (k *desk) arrived(d *decoder) {
-	if !d.far { // which only its user changes while it has it
+	if !d.far { // only d's user changes far while it has d
 		return
 	}
 	k.mu.Lock()
@@ -233,7 +237,8 @@ func (k *desk) arrived(d *decoder) {
 	k.serve()
 }
 
-// lend lets others take the decoder, which has unpacked so much, until its user wants it back.
+// lend lets other readers take the decoder until its user calls back. unpacked is how many bytes the decoder has
+// unpacked.
 func (k *desk) lend(d *decoder, unpacked int) {
 	now := time.Now()
 	k.mu.Lock()
@@ -244,7 +249,7 @@ func (k *desk) lend(d *decoder, unpacked int) {
 	k.serve()
 }
 
-// back makes sure that a decoder that was lent is its user's again. It reports false where another has taken it.
+// back ends the lending of r's decoder. back reports false where another reader has taken the decoder.
 func (k *desk) back(d *decoder, r *Reader) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -255,9 +260,9 @@ func (k *desk) back(d *decoder, r *Reader) bool {
 	return true
 }
 
-// give puts a decoder back, without what it has read.
+// give puts a decoder back. The decoder must not hold the body any more.
 func (k *desk) give(d *decoder) {
-	_ = d.begin(nil) // fails for want of a header, and is reset again before it is used
+	_ = d.begin(nil) // fails for want of a header; the next user resets the decoder
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if d.far {
@@ -284,11 +289,12 @@ func newBrotli() *decoder {
 	}}
 }
 
-// firstBite is how much of a body in brotli is unpacked first, in bytes.
+// firstBite is how many bytes of a brotli body the decoder reads first.
 const firstBite = 512
 
-// bites gives a body away in pieces, each twice as long as the one before. A decoder of brotli unpacks all that it has read before it gives
-// away the first byte, unless its window is full, and most of those that come in crowds ask for nothing more.
+// bites hands out a body in pieces, each twice as long as the one before. A brotli decoder unpacks all bytes that it
+// has read before it returns the first one, unless its window is full. Most clients that come in crowds ask for no more
+// than the first bytes.
 type bites struct {
 	io.Reader
 	next int
@@ -301,12 +307,12 @@ func (b *bites) Read(p []byte) (int, error) {
 }
 
 func newZstd() *decoder {
-	// One at a time decodes without goroutines, which nobody would wait for.
+	// With a concurrency of 1 the decoder starts no goroutines, for whose end nobody would wait.
 	r := newZstdReader(zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	return &decoder{Reader: r, reset: r.Reset}
 }
 
-// zstdReader is one for all: DecodeAll may be called concurrently.
+// zstdReader serves all goroutines: DecodeAll is safe for concurrent use.
 var zstdReader = sync.OnceValue(func() *zstd.Decoder { return newZstdReader(zstd.WithDecodeAllCapLimit(true)) })
 
 func newZstdReader(options ...zstd.DOption) *zstd.Decoder {

@@ -1,4 +1,4 @@
-// Package coding compresses bodies to be held, and gives them back. Nothing that an origin sends is ever unpacked: what is
-// decoded was encoded here or, in a tier that instances share, by another instance, and in any case nothing becomes longer than
-// the caller says.
+// Package coding compresses bodies to be held, and unpacks them again. The package never unpacks bytes that an origin
+// sends: every body that is decoded was encoded here, or by another instance that shares the tier. In any case the
+// output never becomes longer than the caller says.
 package coding

@@ -13,20 +13,22 @@ import (
 )
 
 const (
-	// least is the length below which bodies are left as they are: what a copy takes besides its body outweighs the gain.
+	// least is the length below which bodies stay as they are: the fixed size of a copy outweighs the gain.
 	least = 512
-	// worthwhile is the part of a body that must go away, one eighth, for its decoding to be worth it.
+	// worthwhile is the divisor of the least gain: an encoding must save one eighth of a body to be worth the decoding.
 	worthwhile = 8
-	// window bounds what a decoder has to remember. Zstandard in HTTP allows 8 MiB (RFC 9659 §3).
+	// window bounds how many bytes a decoder has to remember. Zstandard in HTTP allows 8 MiB (RFC 9659 §3).
 	window = 1 << 20
-	// brotliWindow is what a decoder of brotli has to remember, as a power of two: 128 KiB. It unpacks as much, or as much as it is given,
-	// before it gives away the first byte, so a client that reads nothing costs that much.
+	// brotliWindow is how many bytes a brotli decoder has to remember, as a power of two: 128 KiB. A brotli decoder
+	// unpacks a full window, or all its input, before it returns the first byte. So a client that reads nothing costs
+	// that much work.
 	brotliWindow = 17
-	// brotliQuality is where a better ratio begins to cost several times as much.
+	// brotliQuality is the last quality before a better ratio costs several times as much.
 	brotliQuality = 5
 )
 
-// Encode compresses a body. It gives nil where that is not worth it. The result is as large as it says, and no larger.
+// Encode compresses a body. The result has no spare capacity. The result is nil where the body is too short or becomes
+// too little smaller.
 func Encode(c httpcache.Coding, plain []byte) []byte {
 	if len(plain) < least {
 		return nil
@@ -50,7 +52,7 @@ func Encode(c httpcache.Coding, plain []byte) []byte {
 	return append(make([]byte, 0, scratch.Len()), scratch.Bytes()...)
 }
 
-// encoder is a compressor that can be used again.
+// encoder is a compressor that Reset makes ready for another body.
 type encoder interface {
 	io.WriteCloser
 	Reset(io.Writer)
@@ -62,7 +64,8 @@ var (
 	brotliWriters = sync.Pool{New: func() any {
 		return brotli.NewWriterOptions(nil, brotli.WriterOptions{Quality: brotliQuality, LGWin: brotliWindow})
 	}}
-	// zstdWriter is one for all: EncodeAll may be called concurrently. It is made when the first route needs it.
+	// zstdWriter serves all goroutines: EncodeAll is safe for concurrent use. The first route that needs the writer
+	// makes it.
 	zstdWriter = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true),
 			zstd.WithEncoderCRC(false))

@@ -4,10 +4,11 @@ import "math/bits"
 
 const (
 	pageSize = 4 << 10
-	// largest is the largest block of which a run has several, in bytes. Above it each has a run of its own, of whole pages.
+	// largest is the size of the largest block that shares a run with others, in bytes. A larger block has a run of its
+	// own, of whole pages.
 	largest = 32 << 10
-	// Sizes up to fine are multiples of step; above, there are perDoubling of them from each power of two to the next, so that less
-	// than a thirty-second of a block is lost.
+	// fine is the size up to which sizes are multiples of step. Above fine, each doubling has perDoubling sizes, so
+	// that less than a thirty-second of a block is lost.
 	fine        = 1 << fineBits
 	fineBits    = 12
 	step        = 16
@@ -16,16 +17,16 @@ const (
 	classes   = fine/step + perDoubling*(15-fineBits) // up to largest
 	slotBits  = 7
 	mostSlots = 1 << slotBits        // of a run
-	mostRuns  = 1 << (32 - slotBits) // with nowhere; their blocks are a terabyte at the least
+	mostRuns  = 1 << (32 - slotBits) // with nowhere; full runs would have a terabyte or more
 	mostPages = 128                  // of a run of several blocks
 )
 
-// classOf is the class of a size of at most largest.
+// classOf is the class of a size up to largest.
 func classOf(n int) int {
 	if n <= fine {
 		return max(n-1, 0) / step
 	}
-	doubling := bits.Len(uint(n-1)) - 1 // 12 for what is above 4 KiB up to 8 KiB
+	doubling := bits.Len(uint(n-1)) - 1 // 12 for sizes above 4 KiB up to 8 KiB
 	return fine/step + (doubling-fineBits)*perDoubling + (n-1-1<<doubling)>>(doubling-5)
 }
 
@@ -40,17 +41,17 @@ func sizeOf(class int) int {
 }
 
 const (
-	// fewPages is up to how many pages a run has of a class that has no other, unless a block needs more.
+	// fewPages is the number of pages that the first runs of a class may have, unless a block needs more.
 	fewPages = 4
-	// fewSlots is how many blocks a run has at the least, if it may have so many pages.
+	// fewSlots is the least number of blocks of a run, where the page limit allows as many.
 	fewSlots = 8
-	// runShare is the part that a run may be of all pages of its class, one eighth: what is free in the run from which blocks are given out
-	// is little beside what is used.
+	// runShare is the divisor of a class's pages that bounds the next run: a run has at most one eighth. So the free
+	// blocks in the run that Alloc uses are few compared with the used blocks.
 	runShare = 8
 )
 
-// pagesOf is how many pages the next run of a class has that has some already: of as many as it may have the number that loses the least
-// at its end, and of equals the smaller one.
+// pagesOf is the number of pages for the next run of a class that has as many as have already. Of the allowed numbers
+// pagesOf picks the one that loses the least at the end of the run, and of equal ones the smaller.
 func pagesOf(class, have int) (pages int) {
 	size := sizeOf(class)
 	pages = (size + pageSize - 1) / pageSize
@@ -71,7 +72,7 @@ func pagesOf(class, have int) (pages int) {
 	return pages
 }
 
-// Rounded is what a block of n bytes takes.
+// Rounded is the number of bytes that a block of n bytes takes.
 func Rounded(n int) int {
 	if n > largest {
 		return (n + pageSize - 1) / pageSize * pageSize

@@ -10,16 +10,16 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// Block is room for bytes.
+// Block is memory for bytes.
 type Block struct {
 	At unsafe.Pointer
-	// Ref is what Heap.At finds it by.
+	// Ref is the name by which Heap.At finds the block.
 	Ref Ref
-	// Size is how many bytes there are: at least as many as were asked for.
+	// Size is the number of bytes, at least as many as the caller of Alloc asked for.
 	Size int
 }
 
-// Ref names a block in half as many bytes as its address. The zero Ref is no block.
+// Ref names a block in half as many bytes as its address. The zero Ref names no block.
 type Ref uint32
 
 func refTo(run uint32, slot int) Ref { return Ref(run)<<slotBits | Ref(slot) }
@@ -32,41 +32,41 @@ type Heap struct {
 	mu     lockorder.Mutex[lockorder.Slab]
 	chunks []chunk // guarded by mu
 	runs   []run   // guarded by mu
-	// places says where each run is. Who has a block reads that of its run without mu: it was written before the block was given out, and
-	// stays until it is free.
+	// places says where each run is. The owner of a block reads the place of the block's run without mu. Alloc wrote
+	// that place before giving out the block, and the place does not change until the block is free.
 	places atomic.Pointer[[]*[placesAtOnce]place]
-	spare  uint32 // the first of the runs that are not in use, which have their next in next; none: nowhere; guarded by mu
-	// open is for each class the first of its runs that have free blocks; guarded by mu.
+	spare  uint32 // the first unused run; each leads to the next by next; nowhere: none is unused; guarded by mu
+	// open is the first run of each class that has free blocks; guarded by mu.
 	open    [classes]uint32
 	classes [classes]class // guarded by mu
 
 	used, pages atomic.Int64 // in bytes; written with mu held
 }
 
-// class is what there is of one size.
+// class counts the pages and free blocks of one size.
 type class struct {
-	pages, free int // of all its runs, and free blocks in them
+	pages, free int // pages of all its runs, and the free blocks in runs that are not closed
 }
 
-// run is pages that have blocks of one size. Runs are numbered from one: zero is nowhere.
+// run is a stretch of pages with blocks of one size. Runs are numbered from one: zero is nowhere.
 type run struct {
-	chunk, first uint32 // where it is
+	chunk, first uint32 // chunk, and first page in it
 	pages        uint32
-	ready        uint32 // of them, from the first on: so many were asked for
-	class        int32  // large: one block, of all its pages
+	ready        uint32 // how many pages, from the first on, makeReady has asked for
+	class        int32  // large: the run is one block
 	slots, used  uint32
 	free         [mostSlots / 64]uint64 // a bit for each block that is free
-	next, before uint32                 // among the open runs of its class
-	closed       bool                   // no block of it is given out, until it is empty
+	next, before uint32                 // neighbours among the open runs of its class
+	closed       bool                   // Alloc gives out no block until the run is empty, or Open is called
 }
 
-// place is where a run is.
+// place has the address of a run.
 type place struct {
 	base unsafe.Pointer
 	size uintptr // of a block
 }
 
-// placesAtOnce is how many more places there are when there are too few. Those that are there stay where they are.
+// placesAtOnce is how many places are added at a time. The existing ones keep their addresses.
 const placesAtOnce = 1 << 10
 
 const (
@@ -74,14 +74,14 @@ const (
 	large   = -1
 )
 
-// At is where the block of a Ref is, which must be one that is used.
+// At is the address of the block of a Ref. The block must be used.
 func (h *Heap) At(r Ref) unsafe.Pointer {
 	run := r.run()
 	p := &(*h.places.Load())[run/placesAtOnce][run%placesAtOnce]
 	return unsafe.Add(p.base, uintptr(r.slot())*p.size)
 }
 
-// settle notes where a run is. The caller holds mu.
+// settle writes the place of a run. The caller holds mu.
 func (h *Heap) settle(at uint32, size int) {
 	var all []*[placesAtOnce]place
 	if known := h.places.Load(); known != nil {
@@ -94,13 +94,14 @@ func (h *Heap) settle(at uint32, size int) {
 	all[at/placesAtOnce][at%placesAtOnce] = place{h.addressOf(&h.runs[at]), uintptr(size)}
 }
 
-// Used is how many bytes the blocks take that are used.
+// Used is the number of bytes of all used blocks.
 func (h *Heap) Used() int64 { return h.used.Load() }
 
-// Pages is how many bytes the process takes for all of them.
+// Pages is the number of bytes that the process takes for all runs.
 func (h *Heap) Pages() int64 { return h.pages.Load() }
 
-// Alloc gives a block of at least n bytes. It reports false where the system has no memory.
+// Alloc gives out a block of at least n bytes. Alloc reports false where the system gives no memory, or all numbers of
+// runs are taken.
 func (h *Heap) Alloc(n int) (Block, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -138,11 +139,12 @@ func (h *Heap) Alloc(n int) (Block, bool) {
 	return Block{At: unsafe.Add(h.addressOf(r), slot*size), Ref: refTo(at, slot), Size: size}, true
 }
 
-// readyAtOnce is how many pages are asked for at the least when the next ones of a run are: as long as they take, nobody else is given a block.
+// readyAtOnce is the least number of pages that makeReady asks for. While the system works on the request, mu keeps
+// other goroutines from Alloc.
 const readyAtOnce = 16
 
-// makeReady asks the system for the memory of the first so many pages of a run, and of some more: blocks are given out from its beginning
-// on. The caller holds mu.
+// makeReady asks the system for the memory of the first pages of a run, and of some more, since take gives out the
+// blocks from the beginning of a run. The caller holds mu.
 func (h *Heap) makeReady(r *run, pages int) {
 	have := int(r.ready)
 	if pages <= have {
@@ -153,7 +155,7 @@ func (h *Heap) makeReady(r *run, pages int) {
 	r.ready = uint32(have + n)
 }
 
-// take gives out a free block of the run, and says which.
+// take marks the first free block of the run as used, and returns its number.
 func (r *run) take() int {
 	for i, word := range r.free {
 		if word != 0 {
@@ -165,7 +167,7 @@ func (r *run) take() int {
 	panic("slab: a run without a free block is open")
 }
 
-// newRun makes a run of so many pages. The caller holds mu.
+// newRun makes a run of a number of pages. The caller holds mu.
 func (h *Heap) newRun(pages int) (at uint32, ok bool) {
 	if h.spare == nowhere && len(h.runs) == mostRuns {
 		return nowhere, false
@@ -179,7 +181,7 @@ func (h *Heap) newRun(pages int) (at uint32, ok bool) {
 		h.spare = h.runs[at].next
 	} else {
 		if len(h.runs) == 0 {
-			h.runs = append(h.runs, run{}) // nowhere
+			h.runs = append(h.runs, run{}) // number zero, nowhere
 		}
 		h.runs = append(h.runs, run{})
 		at = uint32(len(h.runs) - 1)
@@ -188,7 +190,7 @@ func (h *Heap) newRun(pages int) (at uint32, ok bool) {
 	return at, true
 }
 
-// fillRun makes blocks of a run, and opens it.
+// fillRun divides a run into blocks, and opens it.
 func (h *Heap) fillRun(at uint32, class, size int) {
 	r := &h.runs[at]
 	slots := min(int(r.pages)*pageSize/size, mostSlots)
@@ -202,7 +204,7 @@ func (h *Heap) fillRun(at uint32, class, size int) {
 	h.reopen(at)
 }
 
-// reopen puts a run before the open ones of its class, and shut takes it out.
+// reopen puts a run at the beginning of the open runs of its class; shut takes a run out of them.
 func (h *Heap) reopen(at uint32) {
 	r := &h.runs[at]
 	r.before, r.next = nowhere, h.open[r.class]
@@ -229,7 +231,7 @@ func (h *Heap) addressOf(r *run) unsafe.Pointer {
 	return unsafe.Add(h.chunks[r.chunk].base, int(r.first)*pageSize)
 }
 
-// Free takes a block back.
+// Free takes back a block that is used. Free panics where the block is free already.
 func (h *Heap) Free(ref Ref) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -266,7 +268,7 @@ func (h *Heap) Free(ref Ref) {
 	}
 }
 
-// end gives the pages of a run back.
+// end gives the pages of a run back, and adds the run to the spare ones.
 func (h *Heap) end(at uint32) {
 	r := &h.runs[at]
 	h.givePages(int(r.chunk), int(r.first), int(r.pages))
@@ -275,8 +277,9 @@ func (h *Heap) end(at uint32) {
 	h.spare = at
 }
 
-// Sparsest is the run whose blocks take the least room of those that the others of their size have room for, and closes it: what is
-// moved to other blocks leaves it, and with the last one its pages are given back. Zero: none can be left without taking other pages.
+// Sparsest closes a run and returns its number. Sparsest picks from runs whose used blocks all fit into the other runs
+// of their class, and takes the one with the most free bytes. When the caller has moved the blocks to other runs, the
+// last Free gives back the pages. Zero: no run can be emptied without new pages.
 func (h *Heap) Sparsest() (run uint32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -287,7 +290,8 @@ func (h *Heap) Sparsest() (run uint32) {
 			continue
 		}
 		r := &h.runs[least]
-		// Without this run, the others have c.free less its own free blocks.
+		// free counts the blocks of all open runs of the class. Without this run, the others have c.free less its own
+		// free blocks.
 		if others := c.free - int(r.slots-r.used); others < int(r.used) {
 			continue
 		}
@@ -304,7 +308,7 @@ func (h *Heap) Sparsest() (run uint32) {
 	return run
 }
 
-// leastUsed is the open run of a class with the fewest used blocks, of the first few.
+// leastUsed is the open run of a class with the fewest used blocks. leastUsed looks only at the first 64 open runs.
 func (h *Heap) leastUsed(class int) (least uint32) {
 	looked := 0
 	for at := h.open[class]; at != nowhere && looked < 64; at = h.runs[at].next {
@@ -316,7 +320,8 @@ func (h *Heap) leastUsed(class int) (least uint32) {
 	return least
 }
 
-// Open has blocks of a run given out again that Sparsest has closed, if it is not empty meanwhile: some could not be moved.
+// Open lets Alloc use a run again that Sparsest has closed, unless the run is empty meanwhile: some blocks could not be
+// moved.
 func (h *Heap) Open(at uint32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -331,7 +336,7 @@ func (h *Heap) Open(at uint32) {
 	}
 }
 
-// Blocks yields the used blocks of a run. What is yielded may be given back meanwhile.
+// Blocks yields the used blocks of a run, as of when the iteration begins. Blocks may be freed during the iteration.
 func (h *Heap) Blocks(at uint32) iter.Seq[Block] {
 	return func(yield func(Block) bool) {
 		h.mu.Lock()

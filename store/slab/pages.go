@@ -5,21 +5,21 @@ import (
 	"unsafe"
 )
 
-// chunk is a stretch of addresses that the system has given. It is kept for ever.
+// chunk is a stretch of addresses from the system, which the heap keeps for the life of the process.
 type chunk struct {
 	base  unsafe.Pointer
 	pages int
 	free  int      // pages that belong to no run
-	taken []uint64 // a bit for each page that belongs to one
+	taken []uint64 // a bit for each page that belongs to a run
 	from  int      // no page before this one is free
 }
 
-// find is the first of n free pages in a row; negative: there are none.
+// find is the first of n free pages in a row; negative: the chunk has none.
 func (c *chunk) find(n int) int {
 	row := 0
 	for at := c.from; at < c.pages; at++ {
 		word := c.taken[at/64] >> (at % 64)
-		if word == 0 { // all that is left of the word is free
+		if word == 0 { // all pages left in the word are free
 			left := min(64-at%64, c.pages-at)
 			if row+left >= n {
 				return at - row
@@ -30,7 +30,7 @@ func (c *chunk) find(n int) int {
 		}
 		if word&1 != 0 {
 			row = 0
-			at += bits.TrailingZeros64(^word) - 1 // the rest of those that are taken in a row
+			at += bits.TrailingZeros64(^word) - 1 // skip the rest of the taken pages in a row
 			continue
 		}
 		if row++; row == n {
@@ -59,7 +59,7 @@ func (c *chunk) mark(first, n int, taken bool) {
 	c.from = min(c.from, first)
 }
 
-// takePages gives n pages in a row. The caller holds mu.
+// takePages takes n free pages in a row. The caller holds mu.
 func (h *Heap) takePages(n int) (in, first int, ok bool) {
 	for i := range h.chunks {
 		if c := &h.chunks[i]; c.free >= n {
@@ -80,7 +80,7 @@ func (h *Heap) takePages(n int) (in, first int, ok bool) {
 	return last, 0, true
 }
 
-// givePages gives pages back to the system, and keeps their addresses. The caller holds mu.
+// givePages gives the memory of pages back to the system, and keeps their addresses. The caller holds mu.
 func (h *Heap) givePages(in, first, n int) {
 	c := &h.chunks[in]
 	c.mark(first, n, false)

@@ -4,16 +4,17 @@ import (
 	"sync/atomic"
 )
 
-// tripAfter is how many operations in a row must fail before no more are tried.
+// tripAfter is how many operations in a row must fail before the breaker opens.
 const tripAfter = 5
 
-// breaker keeps requests from a server that does not answer. Operations that fail open the breaker, and Tier.Run, which probes the
-// server meanwhile, closes it. An operation that began before and succeeds after the breaker has opened does not close it: one answer
-// among timeouts does not make a server well. A breaker is safe for concurrent use.
+// breaker keeps operations from a server that does not answer. Failed operations open the breaker. Tier.Run probes the
+// server while the breaker is open, and closes the breaker again. An operation that began before the breaker opened and
+// succeeds afterwards does not close the breaker: one answer among timeouts does not show a healthy server. A breaker
+// is safe for concurrent use.
 type breaker struct {
 	failures atomic.Int32 // in a row
 	open     atomic.Bool
-	opened   chan struct{} // has room for one; receives when the breaker opens
+	opened   chan struct{} // has room for one; fail sends when it opens the breaker
 }
 
 func newBreaker() *breaker { return &breaker{opened: make(chan struct{}, 1)} }
@@ -25,7 +26,7 @@ func (b *breaker) succeed() {
 	}
 }
 
-// fail notes that the server has not answered, and opens the breaker after too many such in a row.
+// fail notes that the server has not answered. After tripAfter failures in a row fail opens the breaker.
 func (b *breaker) fail() {
 	if b.failures.Add(1) < tripAfter || !b.open.CompareAndSwap(false, true) {
 		return

@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	// earlyWords bounds the words that are kept for a claim of which it is not known yet whom it waits for.
+	// earlyWords bounds the words that a claim keeps before it knows for which holder to wait.
 	earlyWords = 16
-	// Lengths of what a word is made of.
+	// Lengths of the parts of a word.
 	hashLength = 22
 	nameLength = 26
-	// listenPause is the pause before the next attempt to listen.
+	// listenPause is the pause before the first new attempt to listen. The pauses double up to listenPauseAtMost.
 	listenPause, listenPauseAtMost = 20 * time.Millisecond, time.Second
 )
 
-// word is that a claim has ended, and how, as it is told to all instances.
+// word tells all instances that a claim has ended, and how.
 type word struct {
 	hash, name string
 	how        store.ClaimResult
 }
 
-// String is the word as it is published.
+// String is the form in which a word is published.
 func (w word) String() string { return w.hash + w.name + string(rune('0'+w.how)) }
 
 func parseWord(s string) (w word, ok bool) {
@@ -36,7 +36,7 @@ func parseWord(s string) (w word, ok bool) {
 	return w, w.how <= store.Unshared
 }
 
-// listenFor lets a claim receive the ends of others on its storage key.
+// listenFor lets a claim receive the words about its storage key.
 func (c *Claims) listenFor(a *claim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,7 +55,7 @@ func (c *Claims) forget(a *claim) {
 	}
 }
 
-// receive hands a word to the claims that wait for it.
+// receive hands a word to the claims that wait on its storage key.
 func (c *Claims) receive(s string) {
 	w, ok := parseWord(s)
 	if !ok {
@@ -68,7 +68,7 @@ func (c *Claims) receive(s string) {
 	}
 }
 
-// receive is called with Claims.mu held.
+// receive handles a word about the claim's storage key. The caller holds Claims.mu.
 func (a *claim) receive(w word) {
 	switch {
 	case a.holder == "":
@@ -81,14 +81,15 @@ func (a *claim) receive(w word) {
 	}
 }
 
-// subscription says whether words arrive, and gives a channel that is closed when that changes.
+// subscription reports whether words arrive. The channel is closed when that changes.
 func (c *Claims) subscription() (changes <-chan struct{}, subscribed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.changed, c.subscribed
 }
 
-// setSubscribed notes that words begin or cease to arrive. Whoever waits looks for itself then: a word may have been lost.
+// setSubscribed notes that words begin or cease to arrive. Each waiting claim then looks at the server: a word may have
+// been lost.
 func (c *Claims) setSubscribed(subscribed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,7 +100,7 @@ func (c *Claims) setSubscribed(subscribed bool) {
 	}
 }
 
-// listen receives words on a connection of its own, and on another when that breaks, until ctx ends.
+// listen receives words on a connection of its own, and on a new one when that breaks, until ctx ends.
 func (c *Claims) listen(ctx context.Context) {
 	pause, told := listenPause, false
 	for ctx.Err() == nil {
@@ -123,7 +124,7 @@ func (c *Claims) listen(ctx context.Context) {
 	}
 }
 
-// listenOn returns when the connection has broken.
+// listenOn receives words until the connection breaks.
 func (c *Claims) listenOn(ctx context.Context, cl client.Client) error {
 	ctx = client.WithOnSubscriptionHook(ctx, func(s client.PubSubSubscription) {
 		if s.Kind == "subscribe" {

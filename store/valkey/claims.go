@@ -16,20 +16,21 @@ import (
 )
 
 const (
-	// claimKeep is after how long without renewal a claim runs out: its process is dead.
+	// claimKeep is after how long without renewal a claim expires: its process is dead, or cannot reach the server.
 	claimKeep  = 3 * time.Second
 	renewEvery = claimKeep / 3
 	// renewers bounds how many claims are renewed at a time.
 	renewers = 16
-	// lookEvery is how often those who wait look for themselves while no word can reach them.
+	// lookEvery is how often a waiting claim asks the server while no word can reach this instance.
 	lookEvery = 100 * time.Millisecond
-	// lookLeast is the least pause between two looks.
+	// lookLeast is the least pause between two questions of a waiting claim.
 	lookLeast = 10 * time.Millisecond
 )
 
 var (
-	// claimScript gives the right to fetch to the one who asks, if nobody has it, and otherwise notes that somebody waits. It
-	// says who has it and for how much longer. Who asks without a name only looks.
+	// claimScript gives the right to fetch to the caller if nobody has it, and otherwise notes that somebody waits. The
+	// script returns the holder's name and the remaining time of the right. A caller without a name never gets the
+	// right.
 	claimScript = client.NewLuaScript(`
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then
@@ -40,12 +41,12 @@ if ARGV[1] == '' then return {'', 0} end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return {ARGV[1], tonumber(ARGV[2])}
 `)
-	// renewScript keeps a right that is still held.
+	// renewScript renews a right that the caller still holds.
 	renewScript = client.NewLuaScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `)
-	// releaseScript gives a right back that is still held, and says so where somebody waits.
+	// releaseScript gives back a right that the caller still holds, and publishes a word where somebody waits.
 	releaseScript = client.NewLuaScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
@@ -54,21 +55,21 @@ return 1
 `)
 )
 
-// Claims are kept on the server of a tier. Run must run for them to work, and for as long as fetches do. Claims is safe for
-// concurrent use.
+// Claims are kept on the server of a tier. Run must run for as long as fetches do. Claims is safe for concurrent use.
 //
-// Requests make claims, release them and wait for those of others; one goroutine of Run receives the words that other instances
-// publish, another renews what is held. A claim is in waiting before the server is asked who holds the right: a word that comes between
-// the server's answer and the start of the wait would go unnoticed, and the request would wait until the claim runs out.
+// Requests make claims, release them and wait for those of other instances. One goroutine of Run receives the words
+// that other instances publish, another renews the held claims. A claim is in waiting before the server is asked who
+// holds the right. Otherwise a word that comes between the server's answer and the start of the wait would go
+// unnoticed, and the request would wait until the claim of the other instance expires.
 type Claims struct {
 	tier    *Tier
 	channel string
-	orphans chan *claim // that were perhaps made, and that nobody has
+	orphans chan *claim // claims that the server may have granted, and that no request has
 
 	mu         lockorder.Mutex[lockorder.Claims]
 	held       map[*claim]bool   // guarded by mu
 	waiting    map[string]awaits // by the hash of the storage key; guarded by mu
-	changed    chan struct{}     // closed, and another made, when words begin or cease to arrive; guarded by mu
+	changed    chan struct{}     // closed and replaced when words begin or cease to arrive; guarded by mu
 	subscribed bool              // guarded by mu
 }
 
@@ -76,7 +77,7 @@ type awaits map[*claim]bool
 
 var _ store.Claims = (*Claims)(nil)
 
-// NewClaims makes the claims of an instance. It dials nothing.
+// NewClaims makes the claims of an instance. It does not connect to the server.
 func NewClaims(t *Tier) *Claims {
 	return &Claims{
 		tier: t, channel: t.options.Prefix + ":landed", orphans: make(chan *claim, maxWrites),
@@ -84,20 +85,21 @@ func NewClaims(t *Tier) *Claims {
 	}
 }
 
-// claim is one attempt to get the right to fetch. Its name is its own: a right that was lost and is given back late is not
-// that of whoever got it then.
+// claim is one attempt to get the right to fetch. Each claim has a name of its own, so that the late release of a right
+// that has expired does not end the right of the next holder.
 type claim struct {
 	claims *Claims
 	hash   string // of the storage key
 	name   string
 	isHeld bool
-	left   time.Duration // that whoever has the right had it for, when last asked
-	// What Claims.subscription said before that: a change since then may have cost a word.
+	left   time.Duration // the remaining time of the right at the last question to the server
+	// changes and subscribed are the results of Claims.subscription before that question. A change since then may have
+	// lost a word.
 	changes    <-chan struct{}
 	subscribed bool
 
-	holder string            // who has the right, by name; empty until that is known; guarded by Claims.mu
-	early  []word            // that arrived before; guarded by Claims.mu
+	holder string            // name of the claim with the right; empty: not known yet; guarded by Claims.mu
+	early  []word            // words that arrived before holder was known; guarded by Claims.mu
 	ended  chan struct{}     // closed when how is set
 	how    store.ClaimResult // guarded by Claims.mu until ended is closed
 }
@@ -105,7 +107,7 @@ type claim struct {
 // Claim implements store.Claims.
 func (c *Claims) Claim(ctx context.Context, key string) (store.Claim, error) {
 	a := &claim{claims: c, hash: hash(key), name: rand.Text(), ended: make(chan struct{})}
-	// Before the server is asked: no word is missed that comes when it has answered.
+	// The claim listens before the server is asked, so that no word after the server's answer is missed.
 	c.listenFor(a)
 	holder, left, err := a.ask(ctx, "claim", a.name)
 	if err != nil {
@@ -137,7 +139,7 @@ func (c *Claims) Claim(ctx context.Context, key string) (store.Claim, error) {
 // Held implements store.Claim.
 func (a *claim) Held() bool { return a.isHeld }
 
-// Release implements store.Claim. Where the server cannot be told, the claim runs out.
+// Release implements store.Claim. If the server cannot be reached, the claim expires.
 func (a *claim) Release(how store.ClaimResult) {
 	c := a.claims
 	c.mu.Lock()
@@ -158,7 +160,7 @@ func (a *claim) release(ctx context.Context, how store.ClaimResult) error {
 func (a *claim) Await(ctx context.Context) (store.ClaimResult, error) {
 	defer a.claims.forget(a)
 	for {
-		pause := max(a.left, lookLeast) // by then it has been renewed or has run out
+		pause := max(a.left, lookLeast) // by then the holder has renewed the right, or the right has expired
 		if !a.subscribed {
 			pause = min(pause, lookEvery)
 		}
@@ -175,7 +177,7 @@ func (a *claim) Await(ctx context.Context) (store.ClaimResult, error) {
 			return store.Vacant, fmt.Errorf("await fetch of another instance: %w", err)
 		}
 		holder, left, err := a.ask(ctx, "await", "")
-		if a.over() { // its word came while the server was asked, and says more
+		if a.over() { // the word came during the question, and says more than the answer
 			return a.how, nil
 		}
 		if ctx.Err() == nil && (err != nil || holder != a.holder) {
@@ -194,7 +196,7 @@ func (a *claim) over() bool {
 	}
 }
 
-// ask runs the claim's script under a name.
+// ask runs claimScript with the claim's keys and a name, which may be empty.
 func (a *claim) ask(ctx context.Context, operate, name string) (holder string, left time.Duration, err error) {
 	type answer struct {
 		holder string
@@ -222,15 +224,15 @@ func (a *claim) keys() []string {
 	return []string{p + ":l:{" + a.hash + "}", p + ":w:{" + a.hash + "}"}
 }
 
-// abandon gives a right back that the server has perhaps given without this process's having learned of it.
+// abandon gives back a right that the server may have granted in a call that failed here.
 func (c *Claims) abandon(a *claim) {
 	select {
 	case c.orphans <- a:
-	default: // then it runs out
+	default: // the right expires
 	}
 }
 
-// Run listens for the ends of other instances' claims and renews this one's, until ctx ends.
+// Run receives the words of other instances and renews this instance's claims, until ctx ends.
 func (c *Claims) Run(ctx context.Context) error {
 	var g errgroup.Group
 	g.Go(func() error { c.listen(ctx); return nil })
@@ -238,7 +240,7 @@ func (c *Claims) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// keep renews what is held, and gives back what nobody has.
+// keep renews the held claims, and releases the orphans.
 func (c *Claims) keep(ctx context.Context) {
 	again := time.NewTicker(renewEvery)
 	defer again.Stop()
@@ -268,7 +270,7 @@ func (c *Claims) renew(ctx context.Context) {
 			kept, err := within(ctx, c.tier, operation{name: "renew", timeout: c.tier.options.Timeout, write: true}, func(ctx context.Context, cl client.Client) (int64, error) {
 				return renewScript.Exec(ctx, cl, a.keys()[:1], []string{a.name, strconv.FormatInt(claimKeep.Milliseconds(), 10)}).AsInt64()
 			})
-			if err == nil && kept == 0 { // it has run out, and others may fetch
+			if err == nil && kept == 0 { // the right has expired, and other instances may fetch
 				c.mu.Lock()
 				delete(c.held, a)
 				c.mu.Unlock()

@@ -21,15 +21,15 @@ import (
 var (
 	// ErrGarbled says that a value is damaged, or was not written by this program.
 	ErrGarbled = errors.New("decode item: it is damaged")
-	// errUnusable says that a value is in order and yet of no use here: of another version of this program, of another storage
-	// key, too old or too new.
+	// errUnusable says that a value is intact but cannot serve here: another version of this program wrote the value,
+	// or the value is for another storage key, or too old or too new.
 	errUnusable = errors.New("decode item: it is of no use here")
 )
 
 const (
 	// maxNames bounds the header fields that select one variant.
 	maxNames = 1 << 10
-	// maxSelections bounds the selections of one URL, each of which is a look-up. The store keeps fewer.
+	// maxSelections bounds the selections of one URL, each of which costs a look-up. The store keeps fewer.
 	maxSelections = 16
 )
 
@@ -41,8 +41,9 @@ type stored struct {
 	rest  reader
 }
 
-// open reads the front of a value that must belong to a storage key, and be signed as the signer wants it. Without a signer a
-// signature is not looked at. Nothing of the value is read before both are known to be right.
+// open reads the front of a value. The value must belong to the storage key, and have the signature that the signer
+// wants. Without a signer, open ignores a signature. No part of the item is read before checksum, signature and key are
+// right.
 func open(value []byte, key string, signer *valkey.Signer) (stored, error) {
 	if len(value) < stampEnd+checksumed || string(value[:len(magic)]) != magic {
 		return stored{}, ErrGarbled
@@ -80,7 +81,7 @@ func open(value []byte, key string, signer *valkey.Signer) (stored, error) {
 	return s, nil
 }
 
-// copy reads a copy with up to most bytes of head and body. Its stamp is the caller's to set.
+// copy reads a copy with up to most bytes of head and body. The caller sets the stamp.
 func (s *stored) copy(most int64) (*store.Copy, error) {
 	r := &s.rest
 	status := r.number(999)
@@ -107,7 +108,7 @@ func (s *stored) copy(most int64) (*store.Copy, error) {
 	if uint64(len(plain)) != head+body {
 		return nil, ErrGarbled
 	}
-	// The head is a string of its own, and the body a slice: neither keeps the value alive.
+	// Head and body are allocated apart from the value, so that neither keeps the value in memory.
 	c, err := store.Restore(int(status), string(plain[:head]), exact(plain[head:]), held, int(length))
 	if err != nil {
 		return nil, ErrGarbled
@@ -120,7 +121,7 @@ func (s *stored) copy(most int64) (*store.Copy, error) {
 	return c, nil
 }
 
-// exact is a slice with no room beyond its end.
+// exact copies b into a slice without spare capacity.
 func exact(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }
 
 // variants reads variants.
@@ -146,7 +147,7 @@ func (s *stored) variants() (*store.Variants, error) {
 
 func unsorted(names []string) bool { return !slices.IsSorted(names) }
 
-// reader takes a value apart. Once something is missing it gives zeroes and has failed.
+// reader splits a value into its parts. Once a part is missing, failed is set, and all methods return zero values.
 type reader struct {
 	left   []byte
 	failed bool
@@ -180,7 +181,7 @@ func (r *reader) word() uint64 {
 	return 0
 }
 
-// number reads one that is at most most.
+// number reads a varint up to most.
 func (r *reader) number(most uint64) uint64 {
 	v, n := binary.Uvarint(r.left)
 	if n <= 0 || v > most {
@@ -193,7 +194,7 @@ func (r *reader) number(most uint64) uint64 {
 
 func (r *reader) text() string { return string(r.take(r.number(math.MaxInt32))) }
 
-// texts reads names. There are none where a Vary of nothing is meant.
+// texts reads names. The result is nil for an empty Vary.
 func (r *reader) texts() []string {
 	var texts []string
 	for range r.number(maxNames) {
@@ -214,7 +215,7 @@ func (r *reader) members() []invalidation.ID {
 	for i := range members {
 		members[i] = invalidation.ID(r.word())
 	}
-	slices.Sort(members) // whoever wrote them
+	slices.Sort(members) // the writer need not have sorted them
 	return members
 }
 

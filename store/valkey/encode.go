@@ -14,14 +14,14 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// What is kept under a key, integers being big endian and lengths being varints:
+// A value on the server has these parts. Integers are big endian, and lengths are varints:
 //
 //	magic 2 | version 1 | flags 1 | history 16 | seq 8 | nonce 8 | storage key | item | [signature 16] | checksum 8
 //
-// The script that writes compares what stands before the storage key, which all versions keep in its place. Of variants,
-// which have no position in the log, these bytes are zero. The signature covers everything before it. A signed item is a version of
-// its own: for a program that knows nothing of signatures it is of another version, and a miss; for this one without secrets it is
-// an item like any other.
+// putScript compares the bytes before the storage key, which all versions have in the same place. Variants have no
+// position in the log, so these bytes are zero for them. The signature covers all bytes before it. A signed item has a
+// version of its own. A program that knows no signatures takes the item for another version, and so for a miss. This
+// program without secrets reads the item like any other.
 const (
 	magic         = "cp"
 	version       = 1
@@ -38,7 +38,7 @@ const (
 const (
 	flagVariants = 1 << iota
 	flagPacked   // head and body are one zstd frame
-	flagAsked    // a text of what the copy was asked for by follows the fields that select it
+	flagAsked    // the text of Copy.Asked follows the fields of Vary
 )
 
 // Flags of a lifetime.
@@ -49,7 +49,7 @@ const (
 
 var errKind = errors.New("encode item: it is of no kind that is shared")
 
-// encode writes an item as it is kept on the server.
+// encode makes the value of an item for the server.
 func encode(key string, item store.Item, at fleet.LogPosition, pack bool, signer *valkey.Signer) ([]byte, error) {
 	var value []byte
 	switch item := item.(type) {
@@ -78,7 +78,7 @@ func appendFront(dst []byte, flags byte, at fleet.LogPosition, key string) []byt
 
 func encodeCopy(key string, c *store.Copy, at fleet.LogPosition, pack bool) []byte {
 	flags, packed := byte(0), []byte(nil)
-	// What is compressed already, by the origin or here, does not become shorter.
+	// Content that the origin or this program has compressed does not become shorter.
 	if pack && c.Coding() == httpcache.Identity && !c.Has("Content-Encoding") {
 		plain := append(append(make([]byte, 0, len(c.Head())+len(c.Body())), c.Head()...), c.Body()...)
 		if packed = coding.Encode(httpcache.Zstd, plain); packed != nil {
@@ -128,12 +128,12 @@ func appendLife(dst []byte, l httpcache.Lifetime) []byte {
 	return append(dst, flags)
 }
 
-// appendTime writes a time in two parts: dates of origins lie further away than nanoseconds reach.
+// appendTime writes a time in two parts: the dates of some origins lie outside the range of nanoseconds in 64 bits.
 func appendTime(dst []byte, t time.Time) []byte {
 	return binary.AppendUvarint(binary.AppendVarint(dst, t.Unix()), uint64(t.Nanosecond()))
 }
 
-// encodeVariants writes the keys of the copies, which begin with the key of the variants, without that.
+// encodeVariants writes each key of a copy without the beginning that it shares with the key of the variants.
 func encodeVariants(key string, v *store.Variants) []byte {
 	dst := appendFront(nil, flagVariants, fleet.LogPosition{}, key)
 	dst = binary.AppendUvarint(dst, uint64(len(v.Selections)))

@@ -13,10 +13,11 @@ import (
 	client "github.com/valkey-io/valkey-go"
 )
 
-// probeEvery is the pause between questions to a server that did not answer.
+// probeEvery is the pause between probes of a server that did not answer.
 const probeEvery = 200 * time.Millisecond
 
-// putScript keeps a value, unless what is there was fetched at a later position of the same history by the same version.
+// putScript stores a value, unless the present value has a later position in the same history, and was written by the
+// same version.
 var putScript = client.NewLuaScript(strings.NewReplacer("HEAD", fmt.Sprint(historyAt-1), "SEQ", fmt.Sprint(seqAt), "NONCE", fmt.Sprint(nonceAt)).Replace(`
 local old = redis.call('GETRANGE', KEYS[1], 0, NONCE - 1)
 if #old == NONCE and string.sub(old, 1, HEAD) == string.sub(ARGV[1], 1, HEAD) and string.sub(old, HEAD + 2, SEQ) == string.sub(ARGV[1], HEAD + 2, SEQ) then
@@ -30,21 +31,22 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 `))
 
-// value is what is kept under a key, and for how long from now on.
+// value is the value of a key, with its remaining time.
 type value struct {
 	bytes []byte
-	left  time.Duration // at most zero: for ever
+	left  time.Duration // at most zero: no expiry
 }
 
 // operation is one exchange with the server.
 type operation struct {
 	name    string
 	timeout time.Duration
-	write   bool // it may be refused by a server that is well: it may be full, or a replica
-	probe   bool // it is tried although the tier is down
+	write   bool // a healthy server may refuse a write, as with full memory or on a replica
+	probe   bool // run even while the tier is down
 }
 
-// within carries out an operation. It ends when its time is over, whatever the client waits for: to connect, for one.
+// within runs an operation, and returns when the timeout is over even where the client still waits, as for a
+// connection.
 func within[T any](ctx context.Context, t *Tier, o operation, f func(context.Context, client.Client) (T, error)) (got T, err error) {
 	if !o.probe && t.Down() {
 		return got, store.ErrDown
@@ -69,7 +71,7 @@ func within[T any](ctx context.Context, t *Tier, o operation, f func(context.Con
 		got, err = a.got, a.err
 	case <-bound.Done():
 		select {
-		case a := <-done: // f was done before, and its time with it
+		case a := <-done: // f ended, and its cancel ended bound
 			got, err = a.got, a.err
 		default:
 			err = bound.Err()
@@ -85,11 +87,12 @@ func within[T any](ctx context.Context, t *Tier, o operation, f func(context.Con
 	return got, err
 }
 
-// reading asks for a value, of which it takes no more than may be there.
+// reading returns the operation that gets a value. The operation reads at most one byte more than the longest value
+// has.
 func (t *Tier) reading(key string) func(context.Context, client.Client) (value, error) {
 	end := t.maxObject.Load() + overhead // one byte more than the longest value
 	return func(ctx context.Context, c client.Client) (value, error) {
-		// In one transaction, so that what is left is left of this value and not of the one before it.
+		// One transaction, so that the remaining time belongs to this value and not to the value before.
 		replies := c.DoMulti(ctx, c.B().Multi().Build(), c.B().Pttl().Key(key).Build(),
 			c.B().Getrange().Key(key).Start(0).End(end).Build(), c.B().Exec().Build())
 		parts, err := replies[3].ToArray()
@@ -105,20 +108,21 @@ func (t *Tier) reading(key string) func(context.Context, client.Client) (value, 
 		}
 		bytes, err := parts[1].AsBytes()
 		if replied(err) {
-			bytes, err = []byte(err.Error()), nil // it is no string: as good as damaged
+			bytes, err = []byte(err.Error()), nil // the key has another type than string: treated as a damaged value
 		}
 		return value{bytes, time.Duration(left) * time.Millisecond}, err
 	}
 }
 
-// discard removes what is damaged, lest it keep out what would replace it.
+// discard removes a damaged value, since putScript might prefer the damaged value to the copy that would replace it.
 func (t *Tier) discard(ctx context.Context, key string) {
 	_, _ = within(ctx, t, operation{name: "put", timeout: t.options.Timeout, write: true}, func(ctx context.Context, c client.Client) (int64, error) {
 		return c.Do(ctx, c.B().Del().Key(t.key('e', key)).Build()).AsInt64()
-	}) // it is a miss in any case
+	}) // the read is a miss in any case
 }
 
-// Run looks after a server that does not answer, until ctx ends. No request is held up for finding out whether it is back.
+// Run probes a server that does not answer, until ctx ends. So no request has to wait to find out whether the server
+// answers again.
 func (t *Tier) Run(ctx context.Context) error {
 	for {
 		select {
@@ -135,12 +139,12 @@ func (t *Tier) Run(ctx context.Context) error {
 	}
 }
 
-// probe asks until there is an answer. It reports false when ctx has ended before.
+// probe asks until the server answers. probe reports false where ctx ends first.
 func (t *Tier) probe(ctx context.Context) bool {
 	again := time.NewTicker(probeEvery)
 	defer again.Stop()
 	for n := 0; ; n++ {
-		// Of a cluster, another node each time.
+		// In a cluster each probe asks for another key, and so may reach another node.
 		key := t.key('e', fmt.Sprint("probe", n))
 		if _, err := within(ctx, t, operation{name: "probe", timeout: t.options.Timeout, probe: true}, t.reading(key)); err == nil {
 			return true
@@ -153,12 +157,12 @@ func (t *Tier) probe(ctx context.Context) bool {
 	}
 }
 
-// replied reports whether an error is the server's answer.
+// replied reports whether an error is a reply of the server.
 func replied(err error) bool {
 	return err != nil && errors.As(err, new(*client.ValkeyError))
 }
 
-// unsent reports whether an operation was not tried, since nobody answers.
+// unsent reports whether an operation was not tried because the tier is down or not connected.
 func unsent(err error) bool {
 	return errors.Is(err, store.ErrDown) || errors.Is(err, valkey.ErrNotConnected)
 }

@@ -8,20 +8,20 @@ import (
 	"cacheproxy/invalidation/valkey"
 )
 
-// Options is what a Tier works with. All fields but Compress, Signer, Alive and Observe are required.
+// Options configures a Tier. All fields but Compress, Signer, Alive and Observe are required.
 type Options struct {
-	Connection *valkey.Connection // for data: bodies on it must not delay the heartbeats of the log
+	Connection *valkey.Connection // for data: bodies must not delay the heartbeats of the log
 	Prefix     string             // of every key, without braces
 	Positions  fleet.Positions
 	Timeout    time.Duration  // of one read, which then is a miss, and of one claim
 	MaxObject  int64          // longer bodies are neither written nor read, in bytes
-	Compress   bool           // pack what is written with zstd, where that is worth it. Packed copies are read in any case
-	Signer     *valkey.Signer // nil: what is written is not signed, and what is read is not verified
-	// Alive reports whether the server is known to answer. Where it does not, the tier is down without having to find out by
-	// itself. Nil: nobody knows.
+	Compress   bool           // pack values with zstd, where that is worth it. Packed copies are read in any case
+	Signer     *valkey.Signer // nil: values are written without a signature, and read without verification
+	// Alive reports whether the server is known to answer. If Alive reports false, the tier is down without failed
+	// operations of its own. Nil: the tier relies on its own operations.
 	Alive func() bool
-	// Observe is told how long an operation took and how it ended. Operations are named by what they do: get, put, claim,
-	// await, renew, release, probe, and decode where it has failed. Kind names the errors.
+	// Observe gets the duration and the error of each operation. The names are get, put, claim, await, renew, release
+	// and probe, and decode where decoding has failed.
 	Observe func(op string, took time.Duration, err error)
 	Log     *slog.Logger
 }

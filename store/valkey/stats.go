@@ -11,15 +11,15 @@ import (
 	client "github.com/valkey-io/valkey-go"
 )
 
-// Stats is what the server says of itself, all primaries of a cluster together. It holds other keys too, if few: the log,
-// claims, and whatever else is kept there.
+// Stats are the server's figures, summed over all primaries of a cluster. They include the few keys that are no copies:
+// the log, claims, and other programs' keys.
 type Stats struct {
 	Bytes     int64  // of memory that the server uses
 	Entries   int64  // keys in the database
-	Evictions uint64 // keys that had to make room since the server started
+	Evictions uint64 // keys evicted since the server started
 }
 
-// Stats asks the server.
+// Stats asks every node of the server for its figures.
 func (t *Tier) Stats(ctx context.Context) (Stats, error) {
 	var s Stats
 	if t.Down() {
@@ -56,7 +56,7 @@ func (s *Stats) add(ctx context.Context, node client.Client) error {
 	return nil
 }
 
-// infoNumber is the value of a line; zero where there is none.
+// infoNumber is the value of a line of INFO; zero where the line is missing.
 func infoNumber(info, name string) uint64 {
 	for line := range strings.Lines(info) {
 		if text, ok := strings.CutPrefix(line, name+":"); ok {

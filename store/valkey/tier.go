@@ -18,30 +18,32 @@ import (
 )
 
 const (
-	// writeTimeout bounds one write, and the end of a claim. Nobody waits for it but those who wait for a claim.
+	// writeTimeout bounds one write, and one release of a claim. Only instances that await the claim wait for the
+	// release.
 	writeTimeout = time.Second
-	// variantsKeep is for how long variants are kept after a copy of theirs was last written.
+	// variantsKeep is how long the server keeps variants after the last write of one of their copies.
 	variantsKeep = 7 * 24 * time.Hour
-	// overhead is how much longer than its body a value may be: storage key, head and what else it says.
+	// overhead is how many bytes a value may be longer than its body: storage key, head and the other parts.
 	overhead = 1 << 20
-	// maxWrites and maxWriteBytes bound what is on its way to the server. More is dropped.
+	// maxWrites and maxWriteBytes bound the writes under way to the server. Further writes fail with ErrBusy.
 	maxWrites     = 256
 	maxWriteBytes = 32 << 20
 )
 
-// Tier keeps items on a server that several instances share. Run must run for it to work. It is safe for concurrent use.
+// Tier keeps items on a server that several instances share. Run must run, or the tier stays down once its breaker has
+// opened. A Tier is safe for concurrent use.
 type Tier struct {
 	options   Options       // never changes
 	patience  time.Duration // for one write: writeTimeout
 	breaker   *breaker
 	maxObject atomic.Int64 // changes with the configuration, while requests read and write
-	writes    atomic.Int64 // on their way to the server
-	bytes     atomic.Int64 // of the writes
+	writes    atomic.Int64 // under way to the server
+	bytes     atomic.Int64 // of the writes under way
 }
 
 var _ store.Tier = (*Tier)(nil)
 
-// New makes a tier. It dials nothing.
+// New makes a tier. It does not connect to the server.
 func New(o Options) *Tier {
 	t := &Tier{options: o, patience: writeTimeout, breaker: newBreaker()}
 	t.maxObject.Store(o.MaxObject)
@@ -60,8 +62,8 @@ func (t *Tier) Down() bool {
 	return err != nil
 }
 
-// Get implements store.Tier. What cannot be read, is damaged, is not signed as it must be, or stands at a position that this process cannot place is not
-// there.
+// Get implements store.Tier. Get reports no item for a value that is unusable, damaged or without the required
+// signature, and for one at a position that this process cannot translate.
 func (t *Tier) Get(ctx context.Context, key string) (store.Item, error) {
 	if t.Down() {
 		return nil, store.ErrDown
@@ -80,7 +82,7 @@ func (t *Tier) Get(ctx context.Context, key string) (store.Item, error) {
 		case errors.Is(err, ErrGarbled):
 			t.options.observe("decode", began, err)
 			t.discard(ctx, key)
-		case errors.Is(err, valkey.ErrSignature): // the signer has counted it
+		case errors.Is(err, valkey.ErrSignature): // the signer has counted the error
 			t.discard(ctx, key)
 		}
 		return nil, nil
@@ -88,11 +90,11 @@ func (t *Tier) Get(ctx context.Context, key string) (store.Item, error) {
 	return item, nil
 }
 
-// decode makes an item of a value that was asked for at a time.
+// decode makes an item of a value. asked is when the value was asked for.
 func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) {
 	most := t.maxObject.Load() + overhead
 	if int64(len(v.bytes)) > most || v.left <= 0 {
-		return nil, ErrGarbled // nothing here writes longer values, or some that stay for ever
+		return nil, ErrGarbled // this program writes no longer value, and none without an expiry
 	}
 	s, err := open(v.bytes, key, t.options.Signer)
 	if err != nil {
@@ -109,8 +111,8 @@ func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) 
 	if err != nil {
 		return nil, err
 	}
-	// How long it has been kept is told by what is left of its expiry on the server, and by the clock of whoever wrote it and
-	// this one's. The older counts.
+	// The age of the copy follows from the remaining time of its key on the server, and also from the writer's clock
+	// against this instance's. The greater age counts.
 	life := c.Life()
 	resident := max(life.Keep-v.left, asked.Sub(life.Received), 0)
 	if resident >= life.Keep || int64(c.Length()) > t.maxObject.Load() {
@@ -123,7 +125,7 @@ func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) 
 	return c, nil
 }
 
-// Put implements store.Tier. What is too long, or stands at a position that others could not place, is not kept.
+// Put implements store.Tier. Put skips a copy that is too long, or whose position other instances could not translate.
 func (t *Tier) Put(ctx context.Context, key string, item store.Item) error {
 	if t.Down() {
 		return store.ErrDown
@@ -153,7 +155,7 @@ func (t *Tier) Put(ctx context.Context, key string, item store.Item) error {
 	return nil
 }
 
-// encode makes the value of an item. It is without bytes where the item is not to be kept.
+// encode makes the value of an item. bytes is nil where the item is not to be kept.
 func (t *Tier) encode(key string, item store.Item) (v value, err error) {
 	switch item := item.(type) {
 	case *store.Variants:
@@ -174,7 +176,7 @@ func (t *Tier) encode(key string, item store.Item) (v value, err error) {
 }
 
 func (t *Tier) reserve(size int64) bool {
-	// The only write on its way may be as large as it likes.
+	// A single write under way may have any size.
 	if n, bytes := t.writes.Add(1), t.bytes.Add(size); n > maxWrites || bytes > maxWriteBytes && n > 1 {
 		t.release(size)
 		return false
@@ -187,7 +189,7 @@ func (t *Tier) release(size int64) {
 	t.bytes.Add(-size)
 }
 
-// key is where something of a storage key is. A storage key may be long, and of any bytes.
+// key is the server's key of a kind for a storage key, which is hashed because it may be long and have any bytes.
 func (t *Tier) key(what byte, key string) string {
 	return t.options.Prefix + ":" + string(what) + ":{" + hash(key) + "}"
 }
