@@ -48,8 +48,8 @@
 //
 //	cacheproxy.installation  version int, notify bool         one row: the version of the installed objects
 //	cacheproxy.outbox        id bigint, identity
-//	                         mapping text     the id of the mapping; or "schema.table", in a row that a person wrote: the tag
-//	                                          of that table
+//	                         mapping text     the id of the mapping; or "schema.table", in a row that a person wrote: the
+//	                                          tag of that table
 //	                         width   int      values in a tuple
 //	                         tuples  text[]   n tuples of width values, one after another, in one dimension or two. An
 //	                                          element that is NULL is NULL in the table. NULL in place of the array: the

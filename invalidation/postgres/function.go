@@ -26,10 +26,10 @@ const (
 // A function fails only on faults that stop the database anyway (F3). Its body has three parts:
 //
 //	gather   Collects the tuples. This part may fail after a change of the table: a column is gone, or an output
-//	         function fails. So gather stands in a block of its own, in which a failure makes the row stand for the table. The block only
-//	         reads: a subtransaction that writes nothing gets no transaction id, and costs other sessions nothing. A
-//	         subtransaction that writes would get an id with each statement: with more than 64 in a transaction, all
-//	         snapshots of the server become slower.
+//	         function fails. So gather stands in a block of its own, in which a failure makes the row stand for the
+//	         table. The block only reads: a subtransaction that writes nothing gets no transaction id, and costs
+//	         other sessions nothing. A subtransaction that writes would get an id with each statement: with more
+//	         than 64 in a transaction, all snapshots of the server become slower.
 //	bound    Decides whether a row is needed, see W1 and W2 in doc.go.
 //	insert   Writes one row of constants and of the gathered tuples. The insert can fail on a full disk, or if
 //	         somebody has removed the table.

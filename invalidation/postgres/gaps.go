@@ -50,7 +50,7 @@ func Gaps(ctx context.Context, conn *pgx.Conn, mappings []*Mapping) (map[string]
 		Triggers                    []string
 	}], ids, schemas, names)
 	switch refused, is := errors.AsType[*pgconn.PgError](err); {
-	case is && (refused.Code == "42P01" || refused.Code == "42501"): // cacheproxy.covered does not exist, or this role may not read it
+	case is && (refused.Code == "42P01" || refused.Code == "42501"): // covered does not exist, or is not readable
 		for _, id := range ids {
 			gaps[id] = "what is installed is older than this program, or this role may not read it"
 		}
