@@ -93,9 +93,6 @@
 // A process also knows how long the log of the server was. A log that is shorter than before was set back. Only this
 // check finds a restored backup of a whole disk that has the slot in it.
 //
-// What a process knows besides is that the log of a server was longer than it is now: that was set back. A backup of a whole
-// disk that has the slot in it is found by this alone.
-//
 // # Files
 //
 //	feed.go        the feed, its configuration and its loop

@@ -52,7 +52,7 @@ const seenSQL = `select pg_catalog.pg_current_snapshot()::text, extract(epoch fr
 type slotFacts struct {
 	system, timeline   string
 	current            pgoutput.LSN // up to where the log is on disk; decoding reads up to here
-	inserted           pgoutput.LSN // end of the log in memory, up to which changes may be visible (synchronous_commit: off)
+	inserted           pgoutput.LSN // end of the log in memory: visible up to here with synchronous_commit: off
 	there, ours        bool
 	status             string
 	confirmed, restart pgoutput.LSN
