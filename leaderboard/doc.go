@@ -18,9 +18,9 @@
 // Invariants:
 //
 //   - The order of a board is total in the records themselves: by score, then by the time of the score or by the name.
-//     So a bucket that is cut to its first K loses no player who could be among the first K of the board, for best and
-//     lowest, and loses no such submission where every submission stands for itself. Sum and last keep their whole
-//     window.
+//     For best and lowest, a bucket that is cut to its first K loses no player who could be among the first K of the
+//     board. Where every submission stands for itself, such a bucket loses no submission that could be among them. Sum
+//     and last keep their whole window.
 //   - An acknowledged submission is in the records with the durability that its route states. A bucket leaves the
 //     records only when the archive has the bucket, or the route has no archive.
 //   - A submission with an idempotency key is recorded once for as long as the route remembers the key.

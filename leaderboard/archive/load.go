@@ -30,7 +30,7 @@ func windowStart(w leaderboard.Window, now time.Time) time.Time {
 }
 
 // fence is the step by which a load raises the mark of a board in the archive. If a mark is below the archive's mark by
-// more than half of fence, records before the load returned the mark: what was read with the mark was not loaded, and
+// more than half of fence, records before the load returned the mark: members read with the mark were not loaded, and
 // the records must not forget it. A smaller difference comes from marks that were returned at about the same time, and
 // there are far fewer of these.
 const fence = 1 << 20

@@ -28,5 +28,4 @@
 // Each script that reads or writes slides the window first. So a read never shows an entry that has left, even if
 // nobody has looked for a year. If a slide is too large for one script, several scripts do it, and scripts of others
 // run in between.
-// a year. So much as one script should not do at once is done in several, each in its turn between those of others.
 package valkey

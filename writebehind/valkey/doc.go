@@ -26,5 +26,4 @@
 // The streams have no consumer groups. An entry stays in its stream until its write is done. So an owner that takes a
 // partition over reads the partition from the beginning, and meets first the writes that the earlier owner had begun. A
 // list of deliveries would only repeat this information.
-// its beginning and has what its owner before had begun first; a list of what was delivered to whom would say the same once more.
 package valkey
