@@ -42,10 +42,10 @@
 //
 // # The slot
 //
-// With Config.Logical, a change of a row writes nothing besides the log. A look peeks at the pending changes of a
-// logical replication slot (pgoutput), purges what their transactions name until the purge holds, and advances the slot
-// to the end of the last transaction. All of this is SQL, over a connection like any other. The invariant rests on
-// these points:
+// With Config.Logical, a change of a row writes nothing beyond its own record in the write-ahead log. A look peeks at
+// the pending changes of a logical replication slot (pgoutput), purges what their transactions name until the purge
+// holds, and advances the slot to the end of the last transaction. All of this is SQL, over a connection like any
+// other. The invariant rests on these points:
 //
 //   - Visible. Decoding shows a commit when the commit is in the log. Other sessions see the commit later: after the
 //     wait for a standby, if a standby is waited for. After a purge in between, a fetch could read the old data and
@@ -65,7 +65,7 @@
 // outsider. Such a slot looks like a slot at the place where its consumers left it, and nobody hears of the changes in
 // between. The catalog does not tell the cases apart: a slot has no number, and a place behind the last one may also
 // come from an advance by another instance. Memory does not help: all instances may have restarted, with their copies
-// in the tier that they share. A table would help, but belongs into no database whose owner forbids triggers. A key
+// in the tier that they share. A table would help, but does not belong in a database whose owner forbids triggers. A key
 // on Valkey would help too, but a flush removes the key, and a database that is set back does not set the key back.
 //
 // So the log itself has the record. A consumer that advances the slot to a place P first writes a message into the log
@@ -77,11 +77,11 @@
 //
 // A slot that is made anew stands at a place to which nobody has advanced a slot. The place is behind everything that
 // was in the log before, and each P was in the log when P was read. A consumer that writes a milestone through P and
-// then fails to advance to P does no harm. A milestone of another cluster or timeline proves nothing: its reader may
-// have read changes that were lost with a primary. A mapping that a milestone does not name was not told of. Neither
-// was a mapping for which the milestone names other relations (a partition came, a table replaced another). A milestone
-// is committed, and in the log on disk, before the slot is advanced, without waiting for a standby. So a crash never
-// takes the milestone and leaves the advance.
+// then fails to advance to P does no harm. A milestone of another cluster or timeline proves nothing: its writer may
+// have read, from a primary that is gone, changes that were lost with the primary. A mapping that a milestone does not
+// name was not told of. Neither was a mapping for which the milestone names other relations (a partition came, a table
+// replaced another). A milestone is committed, and in the log on disk, before the slot is advanced, without waiting for
+// a standby. So a crash never takes the milestone and leaves the advance.
 //
 // Without a milestone, or with one that does not name all mappings, changes went untold (slotgap.go), and the copies of
 // these tables are confirmed. The time of the confirmation matters. A transaction may have changed one of the tables

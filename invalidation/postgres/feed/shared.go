@@ -36,7 +36,7 @@ const (
 	beatEvery = time.Second
 	// mostAhead bounds how far the mark is ahead of the outbox: a hundredth of the rows that may wait in the outbox.
 	mostAhead = 1000
-	// sharedHold is how long no other consumer may be noticed before the feed counts as alone again.
+	// sharedHold is the least time without a sign of another consumer until the feed counts as alone again.
 	sharedHold = 5 * time.Second
 )
 
