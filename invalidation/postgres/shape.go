@@ -113,9 +113,9 @@ func differences(is, want []string) string {
 	return strings.Join(all, "; ")
 }
 
-// shape compares the shared relations. The sequences consumed and lost are altered in place, unless their owner differs.
-// For any other difference all tables are made anew, since nobody knows which rows a table of another shape holds or has
-// dropped. The markers go with the tables, so that each mapping writes a row for its whole table.
+// shape compares the shared relations. The sequences consumed and lost are altered in place, unless their owner
+// differs. For any other difference all tables are made anew, since nobody knows which rows a table of another shape
+// holds or has dropped. The markers go with the tables, so that each mapping writes a row for its whole table.
 func (p *planner) shape() {
 	var wrong []string
 	for _, s := range shared {

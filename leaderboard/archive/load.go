@@ -30,9 +30,9 @@ func windowStart(w leaderboard.Window, now time.Time) time.Time {
 }
 
 // fence is the step by which a load raises the mark of a board in the archive. If a mark is below the archive's mark by
-// more than half of fence, records before the load returned the mark: members read with the mark were not loaded, and
-// the records must not forget it. A smaller difference comes from marks that were returned at about the same time, and
-// there are far fewer of these.
+// more than half of fence, the mark is from records that are gone: data that were read with the mark were not loaded,
+// and the records must not forget them. A smaller difference comes from marks that were returned at about the same
+// time, and there are far fewer of these.
 const fence = 1 << 20
 
 // load loads the window into empty records, and has the boards shown. loaded is false if another instance does the

@@ -65,8 +65,8 @@
 // outsider. Such a slot looks like a slot at the place where its consumers left it, and nobody hears of the changes in
 // between. The catalog does not tell the cases apart: a slot has no number, and a place behind the last one may also
 // come from an advance by another instance. Memory does not help: all instances may have restarted, with their copies
-// in the tier that they share. A table would help, but does not belong in a database whose owner forbids triggers. A key
-// on Valkey would help too, but a flush removes the key, and a database that is set back does not set the key back.
+// in the tier that they share. A table would help, but does not belong in a database whose owner forbids triggers. A
+// key on Valkey would help too, but a flush removes the key, and a database that is set back does not set the key back.
 //
 // So the log itself has the record. A consumer that advances the slot to a place P first writes a message into the log
 // (pg_logical_emit_message), a milestone: "all before P is purged", with the cluster, the timeline, and the tables that
