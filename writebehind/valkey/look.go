@@ -137,7 +137,7 @@ func (q *Queue) List(ctx context.Context, l Listed) ([]writebehind.Record, error
 // Stats is the size of the queue.
 type Stats struct {
 	Depth  map[string]int // by route: writes that are not done, dead letters included
-	Oldest time.Duration  // the age of the oldest entry in the streams; zero: none
+	Oldest time.Duration  // since the oldest write that waits, or blocks its key, was accepted or retried; zero: none
 	Dead   int            // dead letters
 }
 
