@@ -2,8 +2,9 @@ package leaderboard
 
 import "time"
 
-// BucketOf is the bucket that a moment is in: between two multiples of the window's bucket since 1970 in UTC, and within one calendar window
-// where the rules have those. The records begin the first bucket of a board when it is made, within that one.
+// BucketOf returns the bucket of a moment. A bucket lies between two multiples of Window.Bucket since 1970 in UTC, and
+// within one calendar window if the rules have calendar windows. In the records, the first bucket of a board begins
+// when the board is made.
 func (r *Rules) BucketOf(at time.Time) Bucket {
 	us, size := at.UnixMicro(), r.Window.Bucket.Microseconds()
 	start := us - us%size

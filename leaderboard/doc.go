@@ -1,23 +1,27 @@
-// Package leaderboard holds the rules of boards: what a submission is, what a player's scores come to, in which order players stand, and
-// which part of time a board is about. It is pure: package valkey keeps the records, package archive moves them to PostgreSQL, package api
-// answers requests, and the model of the tests is made of the same rules.
+// Package leaderboard holds the rules of boards: what a submission is, how the submissions of a player become a score,
+// how players are ordered, and which span of time a board shows. The package is pure. Package valkey stores the
+// records, package archive moves the records to PostgreSQL, package api answers requests, and package model computes
+// boards from the same rules for tests.
 //
 // Terms:
 //
-//   - A board is one ranking, named by its route and by what the route's template makes of the path.
-//   - A submission is one score of one player. Its time is that of the server that keeps the records, never that of a client or a proxy.
-//   - A bucket is a span of time of a board in which submissions are gathered. It is closed when the server's clock has passed its end;
-//     nothing is added to it then.
-//   - The window is the part of time that the board shows. A rolling window slides by whole buckets, so that an entry may stay up to one
-//     bucket longer than the window, and never leaves early.
-//   - Ranks are counted from 1. Where only the top K are kept, whoever stands lower has no rank: the answer says "beyond K".
+//   - A board is one ranking. Its name consists of its route and of the text that the route's template makes from the
+//     path.
+//   - A submission is one score of one player. Its time is by the clock of the server that stores the records, never by
+//     that of a client or a proxy.
+//   - A bucket is a span of time in which a board gathers submissions. A bucket is closed once the server's clock has
+//     passed its end; a closed bucket gets no more submissions.
+//   - The window is the span of time that the board shows. A rolling window slides by whole buckets, so that an entry
+//     may stay up to one bucket longer than the window, and never leaves early.
+//   - Ranks count from 1. If only the top K are kept, a player below has no rank: the answer says "beyond K".
 //
 // Invariants:
 //
-//   - The order of a board is total in the records themselves: score first, then who reached it earlier, or the name. So a bucket that is
-//     cut to its first K loses nobody who could be among the first K of the board, for best and lowest, and nothing where every submission
-//     stands for itself. Sum and last keep their window whole.
-//   - What was acknowledged is in the records at the durability that its route states. A bucket leaves them only when the archive has it, or
-//     the route has none.
-//   - One idempotency key is recorded once for as long as the route remembers it.
+//   - The order of a board is total in the records themselves: by score, then by the time of the score or by the name.
+//     For best and lowest, a bucket that is cut to its first K loses no player who could be among the first K of the
+//     board. Where every submission stands for itself, such a bucket loses no submission that could be among them. Sum
+//     and last keep their whole window.
+//   - An acknowledged submission is in the records with the durability that its route states. A bucket leaves the
+//     records only when the archive has the bucket, or the route has no archive.
+//   - A submission with an idempotency key is recorded once for as long as the route remembers the key.
 package leaderboard

@@ -2,9 +2,10 @@ package leaderboard
 
 import "time"
 
-// Period is the calendar day or week that a moment is in: from its first instant, of which clocks in the window's location may have skipped
-// midnight, to that of the next. Periods neither overlap nor leave anything out: an hour that clocks show twice at midnight belongs to the
-// day that they show after it once that day has begun. Of other windows it is the zero time, twice.
+// Period returns the calendar day or week of a moment: from its first instant to the first instant of the next. The
+// first instant may differ from midnight, if clocks in the window's location skipped midnight. Periods neither overlap
+// nor have gaps. An hour that clocks show twice around midnight belongs to the later day, once that day has begun. For
+// other windows, both times are zero.
 func (w Window) Period(t time.Time) (start, end time.Time) {
 	days := 0
 	switch w.Span {
@@ -33,15 +34,16 @@ func (w Window) Period(t time.Time) (start, end time.Time) {
 	}
 }
 
-// dayBegins is the first instant at which clocks in a location show the date, or a later one: some skip midnight, or the whole day.
+// dayBegins returns the first instant at which clocks in a location show the date, or a later date: clocks may skip
+// midnight, or the whole day.
 func dayBegins(year int, month time.Month, day int, location *time.Location) time.Time {
-	midnight := time.Date(year, month, day, 0, 0, 0, 0, time.UTC) // as if it were in UTC
+	midnight := time.Date(year, month, day, 0, 0, 0, 0, time.UTC) // as if the location were UTC
 	for at := midnight.Add(-36 * time.Hour).In(location); ; {
 		_, offset := at.Zone()
 		starts, ends := at.ZoneBounds()
 		begins := midnight.Add(-time.Duration(offset) * time.Second)
 		switch {
-		case !starts.IsZero() && begins.Before(starts): // the clock was put forward over it
+		case !starts.IsZero() && begins.Before(starts): // the clock was put forward over midnight
 			return starts.In(location)
 		case ends.IsZero() || begins.Before(ends):
 			return begins.In(location)

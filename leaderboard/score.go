@@ -6,14 +6,14 @@ import (
 	"math"
 )
 
-// ErrScore says that a score cannot be kept as it is.
+// ErrScore says that a score cannot be stored exactly.
 var ErrScore = errors.New("score cannot be kept")
 
-// Exact is the largest number up to which every integer is one of those that scores are kept as, which are those of IEEE 754 with 64 bits.
+// Exact is the largest number up to which every integer is a 64-bit IEEE 754 number, as which scores are stored.
 const Exact = 1 << 53
 
-// CheckScores says what keeps the scores of one call from being kept, whatever is there: ErrScore, or ErrTooLarge where those of a player are too
-// much for a sum by themselves; nil: nothing. So a call that no board can take makes none.
+// CheckScores checks the scores of one call, whatever the board has. The error is ErrScore, or ErrTooLarge if the
+// scores of one player are too large for a sum by themselves. So a call that no board can accept makes no board.
 func (r *Rules) CheckScores(all []Submission) error {
 	weights := map[string]float64{}
 	for _, s := range all {
@@ -32,7 +32,7 @@ func (r *Rules) CheckScores(all []Submission) error {
 	return nil
 }
 
-// checkScore says what keeps a score from being kept as it is, as ErrScore; nil: nothing.
+// checkScore returns ErrScore if a score cannot be stored exactly.
 func (r *Rules) checkScore(score float64) error {
 	switch {
 	case math.IsNaN(score) || math.IsInf(score, 0):

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// step is what a try has come to for its lane.
+// step is what a try means for the lane of its write.
 type step struct {
 	is stepKind
-	at time.Time // stepAgain: not before
+	at time.Time // stepAgain: not before this time
 }
 
 type stepKind uint8
@@ -24,7 +24,8 @@ const (
 )
 
 const (
-	// askAgain is when the server is asked again that has not answered, unreadable when a write is looked at again that nobody here can open.
+	// askAgain is the pause before the server is asked again after a failure. unreadable is the pause before a write is
+	// looked at again that no secret here opens.
 	askAgain   = 500 * time.Millisecond
 	unreadable = 30 * time.Second
 )
@@ -34,7 +35,8 @@ func again(after time.Duration) step { return step{stepAgain, time.Now().Add(aft
 // holds reports whether a try may begin.
 func (p *partition) holds() bool { return p.ctx.Err() == nil && p.holdsAt(time.Now()) }
 
-// attempt tries one write: it notes that it does, sends it, and notes what came of it, before anybody else is told.
+// attempt tries one write. It records in the queue that the try begins, sends the request, and records the outcome,
+// before anything else learns of the outcome.
 func (f *Flusher) attempt(p *partition, r Ref) step {
 	record, before, err := f.Queue.Begin(p.ctx, p.own, r.ID)
 	switch {
@@ -50,7 +52,7 @@ func (f *Flusher) attempt(p *partition, r Ref) step {
 		return f.forget(p, r)
 	case before == Dead:
 		return step{is: stepBlock}
-	case record.Next.After(record.Updated): // an owner before has made this pause
+	case record.Next.After(record.Updated): // an earlier owner has made this pause
 		return again(record.Next.Sub(record.Updated))
 	}
 	w, err := f.open(&record, r.Key)
@@ -67,8 +69,9 @@ func (f *Flusher) attempt(p *partition, r Ref) step {
 	t := f.Send(p.ctx, w, record.Sequence, p.holds)
 	v := judge(w, record.Attempts+1, record.Tried, time.Now(), t, rand.Float64())
 	if v.Hold > 0 {
-		// Until this is noted nobody begins a later write of the key, also no owner after this one: the origin would do the later one,
-		// then end this one, and show what is older.
+		// The state is not recorded until the origin is no longer at work. Until then neither this owner nor a later
+		// one begins a later write of the key: the origin would do the later write first, then finish this one, and end
+		// with the older content.
 		wait(p.ctx, v.Hold)
 	}
 	switch {
@@ -77,7 +80,8 @@ func (f *Flusher) attempt(p *partition, r Ref) step {
 	case t.Confirmed:
 		return f.settle(p, r, w, &record, verdict{State: Done}, t.Status)
 	}
-	// What it changed may still be served elsewhere. Whoever takes over is not to send it once more for that.
+	// Other instances may still serve the old copies. The recorded state keeps the next owner from sending the write
+	// again only to invalidate them.
 	if s := f.settle(p, r, w, &record, v, t.Status); s.is == stepLost {
 		return s
 	}
@@ -92,21 +96,22 @@ func (f *Flusher) open(r *Record, key string) (*Write, error) {
 	return Decode(content)
 }
 
-// conclude has what a write has changed be unusable everywhere before its state says that it is done.
+// conclude makes the copies that a write has changed unusable everywhere, before the state of the write becomes Done.
 func (f *Flusher) conclude(p *partition, r Ref, w *Write, record *Record, confirm func(context.Context) error) step {
 	if confirm == nil {
 		confirm = func(ctx context.Context) error { return f.Confirm(ctx, w) }
 	}
 	for p.holds() {
 		if err := confirm(p.ctx); err == nil {
-			return f.settle(p, r, w, record, verdict{State: Done}, record.Status) // 0 where an owner before was told
+			return f.settle(p, r, w, record, verdict{State: Done}, record.Status) // 0 if an earlier owner had the answer
 		}
 		wait(p.ctx, askAgain)
 	}
 	return step{is: stepLost}
 }
 
-// settle notes what came of a try, until the server has it or the lease ends. Then the next owner finds out by itself.
+// settle records the outcome of a try, and repeats the call until the server has answered or the lease ends. After the
+// lease, the next owner finds the outcome by itself.
 func (f *Flusher) settle(p *partition, r Ref, w *Write, record *Record, v verdict, status int) step {
 	for {
 		err := f.Queue.Settle(p.ctx, p.own, r.ID, v.State, status, v.Problem, v.Blocks, v.Wait)
@@ -122,10 +127,10 @@ func (f *Flusher) settle(p *partition, r Ref, w *Write, record *Record, v verdic
 	}
 }
 
-// told tells of what was noted, and says what follows for the lane.
+// told reports a recorded outcome, and returns the step for the lane.
 func (f *Flusher) told(r Ref, w *Write, record *Record, v verdict, status int) step {
 	route := ""
-	if w != nil { // else nobody here can read it
+	if w != nil { // otherwise no secret here opens the write
 		route = w.Route
 		f.Told(route, v.State, time.Since(record.Accepted))
 	}
@@ -145,7 +150,7 @@ func (f *Flusher) told(r Ref, w *Write, record *Record, v verdict, status int) s
 	return step{is: stepDone}
 }
 
-// forget removes an entry whose write is decided.
+// forget removes the entry of a write that is decided.
 func (f *Flusher) forget(p *partition, r Ref) step {
 	if err := f.Queue.Forget(p.ctx, p.own, r.Entry); err != nil && !errors.Is(err, ErrNotOwner) {
 		return again(askAgain)

@@ -1,20 +1,21 @@
-// Package writebehind holds the rules of writes that are answered before the origin is: what makes two of them one, what becomes of
-// one after each try, which may go now, and the loop that carries this out. Where the writes are kept is the business of a queue;
-// package valkey has the one on a server.
+// Package writebehind holds the rules of writes that are answered before the origin answers: when two requests are the
+// same write, what follows from each try, and which write may begin. The package also has the loop that carries the
+// rules out. A queue stores the writes; package valkey has the queue on a server.
 //
-//	Write, Encode, Decode  one accepted request, as it is kept                  write.go
-//	State, Record          how far it is                                         record.go
-//	Rules                  what a route says about it                            rules.go
-//	Identity               the idempotency key, and what it stands for           identity.go
-//	judge                  what follows from a try                               judge.go
-//	lanes                  the order: one of each key at a time, oldest first    lanes.go
-//	Sealer                 what of a request the server cannot read              seal.go
-//	Flusher                the loop of one instance                              flusher.go, attempt.go
+//	Write, Encode, Decode  one accepted request, as stored                      write.go
+//	State, Record          the state of a write                                 record.go
+//	Rules                  the settings of a route                              rules.go
+//	Identity               an idempotency key, and the request it stands for    identity.go
+//	judge                  what follows from a try                              judge.go
+//	lanes                  the order: one of each key at a time, oldest first   lanes.go
+//	Sealer                 encryption of requests against readers of the server seal.go
+//	Flusher                the loop of one instance                             flusher.go, attempt.go
 //
 // Invariants:
 //
-//   - Of one key no write begins before the one before it is done, dropped, or a dead letter that does not block.
-//   - No owner begins a try after its lease has run out by its own clock, which is earlier than by the server's; whatever it then
-//     says of the write is refused, because its token is no longer the partition's.
-//   - What is accepted stays until its state is done, or somebody has dropped it.
+//   - No write of a key begins before the write before it is done, dropped, or a dead letter that does not block.
+//   - No owner begins a try after its lease has ended by the owner's clock, which is earlier than by the server's. The
+//     server refuses whatever the owner then reports about the write, because the owner's token is no longer the token
+//     of the partition.
+//   - An accepted write stays in the queue until its state is done, or an operator has dropped it.
 package writebehind

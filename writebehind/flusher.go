@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Queue is where the writes are, as their owners see it. Its methods are safe for concurrent use.
+// Queue holds the writes, as their owners see them. The methods are safe for concurrent use.
 type Queue interface {
 	Lease() time.Duration
 	Tend(context.Context) (owned []Ownership, before time.Time, err error)
@@ -21,46 +21,47 @@ type Queue interface {
 	Settle(ctx context.Context, o Ownership, id string, state State, status int, problem string, blocks bool, wait time.Duration) error
 }
 
-// FlusherOptions is what a Flusher works with. All but AtOnce and Told are required.
+// FlusherOptions are the dependencies of a Flusher. All are required except AtOnce and Told.
 type FlusherOptions struct {
 	Queue  Queue
 	Sealer *Sealer
-	// Send makes a write. Right before it sends it asks holds, and does not where that says no. Confirm makes unusable what a write may have
-	// changed that an owner before has made, and returns nil once that holds everywhere.
+	// Send sends a write. Right before sending, Send calls holds, and does not send if holds reports false. Confirm
+	// makes unusable what a write may have changed that an earlier owner has sent, and returns nil once that holds
+	// everywhere.
 	Send    func(ctx context.Context, w *Write, sequence uint64, holds func() bool) Try
 	Confirm func(ctx context.Context, w *Write) error
 	Log     *slog.Logger
-	AtOnce  int // writes under way; zero: 256
-	// Told is called with what became of each try, and how long after its acceptance a write was done. Nil: nobody is.
+	AtOnce  int // bound for the writes under way; zero: 256
+	// Told, if not nil, is called with the state after each try, and the time since the write was accepted.
 	Told func(route string, state State, sinceAccepted time.Duration)
 }
 
-// Flusher makes the writes of the partitions that this instance owns. One goroutine, that of Run, has all of what is below; the others
-// give it funcs to carry out.
+// Flusher sends the writes of the partitions that this instance owns. Only the goroutine of Run uses parts, asked, busy
+// and ending. Other goroutines send functions over calls, which the goroutine of Run executes.
 type Flusher struct {
 	FlusherOptions
 	calls   chan func()
 	parts   map[int]*partition
-	asked   map[int]*partition // of which the read that is under way was asked for news
+	asked   map[int]*partition // the partitions for which the present read of Watch was asked
 	busy    int
 	ending  bool
 	workers sync.WaitGroup
 }
 
-// partition is one that this instance owns, or has owned while tries of it are under way.
+// partition is a partition that this instance owns, or has owned while its tries are under way.
 type partition struct {
 	own    Ownership
-	until  atomic.Pointer[time.Time] // the lease ends
-	ctx    context.Context           // ends with it
+	until  atomic.Pointer[time.Time] // the end of the lease
+	ctx    context.Context           // ends with the ownership
 	cancel context.CancelFunc
 	cursor string // the last entry that was read
 	lanes  *lanes
 	busy   int
-	giving bool // it goes to another as soon as nothing is under way
+	giving bool // this instance gives the partition back as soon as nothing is under way
 	lost   bool
 }
 
-// NewFlusher makes a flusher, which does nothing until Run.
+// NewFlusher makes a flusher. It does nothing until Run.
 func NewFlusher(o FlusherOptions) *Flusher {
 	if o.AtOnce == 0 {
 		o.AtOnce = 256
@@ -71,10 +72,10 @@ func NewFlusher(o FlusherOptions) *Flusher {
 	return &Flusher{FlusherOptions: o, calls: make(chan func()), parts: map[int]*partition{}}
 }
 
-// parting is how long tries that are under way may take at the end.
+// parting bounds the time for tries that are under way when Run ends.
 const parting = 5 * time.Second
 
-// Run flushes until ctx ends, waits for what is under way, and gives the partitions back.
+// Run flushes until ctx ends. Then Run waits for the tries under way, and gives the partitions back.
 func (f *Flusher) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -121,10 +122,10 @@ func (f *Flusher) leave(ctx context.Context) {
 			break
 		}
 	}
-	_ = f.Queue.Leave(ctx) // else it is forgotten when it has not been heard of
+	_ = f.Queue.Leave(ctx) // without it, the server forgets this instance after two leases of silence
 }
 
-// do has the loop carry out a func, and waits for it. After ctx has ended it may not be carried out.
+// do has the loop execute call, and waits for the end of call. After ctx has ended, call may be left out.
 func (f *Flusher) do(ctx context.Context, call func()) {
 	done := make(chan struct{})
 	select {
@@ -134,7 +135,7 @@ func (f *Flusher) do(ctx context.Context, call func()) {
 	}
 }
 
-// loop carries out what it is given, and begins tries, until end.
+// loop executes functions from calls, and begins tries, until end.
 func (f *Flusher) loop(end <-chan struct{}) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -153,10 +154,10 @@ func (f *Flusher) loop(end <-chan struct{}) {
 	}
 }
 
-// idle is how long the loop sleeps where it knows of nothing to come.
+// idle is how long the loop sleeps without a known time to wake.
 const idle = 50 * time.Millisecond
 
-// dispatch begins what may begin, and says when to look again.
+// dispatch begins the writes that may begin, and returns the time to look again.
 func (f *Flusher) dispatch(now time.Time) (wake time.Time) {
 	wake = now.Add(idle)
 	for _, p := range f.parts {
@@ -183,12 +184,12 @@ func (f *Flusher) dispatch(now time.Time) (wake time.Time) {
 	return wake
 }
 
-// release gives a partition back. Where the server does not hear of it, own does so once more.
+// release gives a partition back. If the server does not hear of the release, own repeats it.
 func (f *Flusher) release(ctx context.Context, o Ownership) {
 	f.workers.Go(func() { _ = f.Queue.Release(ctx, o) })
 }
 
-// settled takes in what came of a try.
+// settled handles the outcome of a try.
 func (f *Flusher) settled(p *partition, r Ref, s step) {
 	p.busy--
 	f.busy--
@@ -205,22 +206,22 @@ func (f *Flusher) settled(p *partition, r Ref, s step) {
 	f.tidy(p)
 }
 
-// lose ends the ownership of a partition: nothing of it begins any more, and what is under way is cut off.
+// lose ends the ownership of a partition: no try of the partition begins, and tries under way are cut off.
 func (f *Flusher) lose(p *partition) {
 	p.lost = true
 	p.cancel()
 	f.tidy(p)
 }
 
-// tidy forgets a partition that is lost and of which nothing is under way. Until then this instance does not take it anew: a try of the
-// ownership before would go on beside one of the next.
+// tidy removes a partition that is lost and has no try under way. Until then this instance does not take the partition
+// again: a try of the earlier ownership would run beside a try of the next.
 func (f *Flusher) tidy(p *partition) {
 	if p.lost && p.busy == 0 && f.parts[p.own.Partition] == p {
 		delete(f.parts, p.own.Partition)
 	}
 }
 
-// expire ends what has outlived its lease.
+// expire loses the partitions whose leases have ended.
 func (f *Flusher) expire(now time.Time) {
 	for _, p := range f.parts {
 		if !p.lost && !p.holdsAt(now) {
@@ -230,13 +231,14 @@ func (f *Flusher) expire(now time.Time) {
 	}
 }
 
-// holdsAt reports whether the lease holds, by the clock that stands still while the machine does, and by the one that does not.
+// holdsAt reports whether the lease holds by both clocks: the monotonic clock, which stands still while the machine
+// sleeps, and the wall clock, which does not.
 func (p *partition) holdsAt(now time.Time) bool {
 	until := *p.until.Load()
 	return now.Before(until) && now.Round(0).Before(until.Round(0))
 }
 
-// tend keeps the leases until ctx ends.
+// tend renews the leases until ctx ends.
 func (f *Flusher) tend(ctx context.Context) {
 	every := f.Queue.Lease() / 4
 	for ctx.Err() == nil {
@@ -251,8 +253,8 @@ func (f *Flusher) tend(ctx context.Context) {
 	}
 }
 
-// own takes in what this instance owns. Leases count from before they were asked for, and end a little earlier here than on the server:
-// who takes over begins when this one has ended.
+// own takes over the list of owned partitions. A lease counts from the time before the request for it, and ends a
+// little earlier here than on the server. So this owner has ended before the next begins.
 func (f *Flusher) own(owned []Ownership, before time.Time) {
 	until := before.Add(f.Queue.Lease() * 9 / 10)
 	named := map[int]bool{}
@@ -266,8 +268,8 @@ func (f *Flusher) own(owned []Ownership, before time.Time) {
 			p.until.Store(&until)
 			f.parts[o.Partition] = p
 		case p == nil && !f.ending:
-			// It was given back, and the server has not heard of it. To the server it is this instance's, which keeps its lease with those of
-			// the others, and its writes would be nobody's.
+			// This instance has given the partition back, and the server has not heard of it. For the server, this
+			// instance still owns the partition and renews its lease, so no instance would flush the writes.
 			f.release(context.Background(), o)
 		case p == nil || p.lost:
 		case p.own.Token != o.Token:
@@ -284,7 +286,7 @@ func (f *Flusher) own(owned []Ownership, before time.Time) {
 	}
 }
 
-// wanted names the partitions that are read, and after which entry.
+// wanted returns the partitions to read, each with the entry after which to read.
 func (f *Flusher) wanted() map[int]string {
 	want := map[int]string{}
 	f.asked = map[int]*partition{}
@@ -296,9 +298,9 @@ func (f *Flusher) wanted() map[int]string {
 	return want
 }
 
-// read takes in what is new, for the ownerships that it was asked for. A partition can be lost and taken anew while a read is under way: the
-// new ownership begins at the first entry, and were its cursor put behind what was read for the one before, the entries up to there would be
-// nobody's.
+// read takes in new entries, for the ownerships that the read was asked for. While a read is under way, a partition can
+// be lost and taken again. The new ownership begins at the first entry. If read moved the new cursor behind the entries
+// of the earlier ownership, no owner would see the entries up to there.
 func (f *Flusher) read(ctx context.Context, news []News) {
 	for _, n := range news {
 		p := f.asked[n.Partition]
@@ -311,6 +313,6 @@ func (f *Flusher) read(ctx context.Context, news []News) {
 			continue
 		}
 		p.lanes.decide(n.Ref, n.Decision == "retry")
-		f.workers.Go(func() { _ = f.Queue.Forget(ctx, p.own, n.Ref.Entry) }) // else the next owner reads it again
+		f.workers.Go(func() { _ = f.Queue.Forget(ctx, p.own, n.Ref.Entry) }) // else the next owner reads the entry again
 	}
 }

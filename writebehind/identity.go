@@ -7,33 +7,34 @@ import (
 	"time"
 )
 
-// Partitions is into how many parts the keys are divided, each of which has one owner at a time. It is part of what is stored: another
-// number would put a key where the writes before it are not.
+// Partitions is the number of parts into which keys are divided. Each part has one owner at a time. The number is part
+// of the stored format: with another number, a key would be in another partition than its earlier writes.
 const Partitions = 16
 
-// KeyOf stands for a key in the queue. It holds no secret, so that it outlives each of them: a key that changed its name would lose its
-// place in the order.
+// KeyOf returns the name of a key in the queue. The name depends on no secret, so that it outlives each secret: a key
+// with a new name would lose its place in the order.
 func KeyOf(prefix, name string) string {
 	sum := sha256.Sum256(appendFields(nil, "write key", prefix, name))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// PartitionOf is where the writes of a key are.
+// PartitionOf returns the partition that has the writes of a key.
 func PartitionOf(key string) int {
 	sum := sha256.Sum256([]byte(key))
 	return int(binary.BigEndian.Uint32(sum[:4]) % Partitions)
 }
 
-// contentFields are the fields beside the content that make two requests with one idempotency key different ones.
+// contentFields are the header fields that, like the content, make two requests with one idempotency key different
+// requests.
 var contentFields = []string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Range"}
 
-// scope is whose idempotency keys are told apart from whose: two clients that have thought of the same one do not meet, nor does anybody
-// learn of another's write by guessing. client is as for Identities.
+// scope is the scope of an idempotency key. Two clients that use the same key get different scopes, and no client
+// learns of another's write by guessing a key. client is the argument of Identities.
 func (w *Write) scope(client, idempotencyKey string) []byte {
 	return appendFields(nil, "idempotency key", w.Upstream, w.Host, client, idempotencyKey)
 }
 
-// payload is what an idempotency key stands for.
+// payload is the part of a request that an idempotency key stands for.
 func (w *Write) payload() []byte {
 	b := appendFields(nil, "payload", w.Method, w.Scheme, w.Host, w.Path, w.Query, string(w.Body))
 	for _, name := range contentFields {
@@ -43,7 +44,7 @@ func (w *Write) payload() []byte {
 	return b
 }
 
-// appendFields appends texts each with its length, so that no two lists have the same bytes.
+// appendFields appends each text after its length, so that different lists have different bytes.
 func appendFields(dst []byte, fields ...string) []byte {
 	for _, f := range fields {
 		dst = append(binary.AppendUvarint(dst, uint64(len(f))), f...)
@@ -51,7 +52,8 @@ func appendFields(dst []byte, fields ...string) []byte {
 	return dst
 }
 
-// NewKey is an idempotency key for a request without one: a UUIDv7 (RFC 9562 §5.7) made of a time and ten random bytes.
+// NewKey returns an idempotency key for a request without a key: a UUIDv7 (RFC 9562 §5.7) of a time and ten random
+// bytes.
 func NewKey(now time.Time, random [10]byte) string {
 	var u [16]byte
 	ms := uint64(now.UnixMilli())

@@ -7,48 +7,53 @@ import (
 	"time"
 )
 
-// Try is what came of one try of a write.
+// Try is the outcome of one try of a write.
 type Try struct {
-	Sent       bool          // it may have reached the origin
-	Status     int           // of the answer; zero: there was none
-	RetryAfter time.Duration // as the answer says it; zero: it does not
-	Problem    string        // where there was no answer
-	// Unasked says that the origin was not asked, for a reason on this side of it: it needs no rest, and the next try is soon.
+	Sent       bool          // the write may have reached the origin
+	Status     int           // of the answer; zero: no answer
+	RetryAfter time.Duration // as in the answer; zero: not given
+	Problem    string        // why no answer came
+	// Unasked says that the origin was not asked, for a reason on this side. The origin then needs no rest, and the
+	// next try is soon.
 	Unasked bool
-	// AtWork is for how long the origin may go on with a try that it did not answer in time; zero: it was not at work on one. The next write
-	// of the key, the same one or a later, is not begun before: the old one would land after it.
+	// AtWork is how long the origin may still work on a try that it did not answer in time; zero: the origin is not at
+	// work. The next write of the key, this one or a later one, does not begin before: the old request would take
+	// effect after the new one.
 	AtWork time.Duration
-	// Confirmed says that what the write makes unusable is so everywhere, where the origin has done it. Confirm makes it so where it is not;
-	// nil: nobody here knows what the origin's answer has named.
+	// Confirmed says that the copies that the write affects are unusable on every instance, if the origin has done the
+	// write. If Confirmed is false, Confirm makes them so; nil: this process does not know which copies the origin's
+	// answer named.
 	Confirmed bool
 	Confirm   func(context.Context) error
 }
 
-// verdict is what follows for the write.
+// verdict is the consequence of a try for the write.
 type verdict struct {
 	State   State         // flushed, Waiting or Dead
-	Wait    time.Duration // Waiting: for how long at least
-	Blocks  bool          // Dead: the key waits until somebody has decided, because nobody knows what the origin has done
-	Hold    time.Duration // Dead: for how long the key waits before that is noted, because the origin may be at work on it yet
-	Problem string        // what is wrong; empty: nothing
+	Wait    time.Duration // Waiting: the least time to the next try
+	Blocks  bool          // Dead: the key waits for a decision, because nobody knows what the origin has done
+	Hold    time.Duration // Dead: how long the state is withheld, because the origin may still be at work on the write
+	Problem string        // the problem; empty: none
 }
 
 const (
 	firstPause   = 200 * time.Millisecond
 	longestPause = time.Minute
-	// longestUnasked is that where the origin was not asked.
+	// longestUnasked is the longest pause if the origin was not asked.
 	longestUnasked = 5 * time.Second
-	// shortestPause keeps the last try apart from the one before.
+	// shortestPause is the least pause between the last try and the one before.
 	shortestPause = firstPause / 2
-	// longestAsked bounds what an origin can ask for with Retry-After.
+	// longestAsked bounds the pause that an origin can ask for with Retry-After.
 	longestAsked = 15 * time.Minute
 )
 
-// judge says what follows from a try. tried is when the first one began, attempts how many there were, this one included; random is from 0 to 1.
+// judge decides what follows from a try. tried is the time of the first try, attempts the number of tries including
+// this one, random a number from 0 to 1.
 //
-// What was not done for certain is tried again: what was not sent, and what was refused before it was looked at (425, 429). So is what may
-// have been done, where doing it twice is as good as once (RFC 9110 §9.2.2). Everything else waits for somebody to decide: it blocks its
-// key where nobody knows whether it was done, and does not where the origin has said that it will not do it.
+// A write is tried again if the origin has certainly not done it: the request was not sent, or was refused before it
+// was processed (425, 429). A write that may have been done is tried again if doing it twice has the same effect as
+// once (RFC 9110 §9.2.2). All other writes wait for a decision. Such a write blocks its key if nobody knows whether it
+// was done, and does not block the key if the origin has refused it.
 func judge(w *Write, attempts int, tried, now time.Time, t Try, random float64) verdict {
 	again := func(problem string) verdict {
 		wait := pause(attempts, max(t.RetryAfter, t.AtWork), random)
@@ -60,7 +65,7 @@ func judge(w *Write, attempts int, tried, now time.Time, t Try, random float64) 
 			if left <= 0 {
 				return verdict{State: Dead, Hold: t.AtWork, Problem: "too old: " + problem}
 			}
-			wait = min(wait, max(left, shortestPause, t.AtWork)) // then comes the last try, whatever the origin has asked for
+			wait = min(wait, max(left, shortestPause, t.AtWork)) // the last try comes before MaxAge, even against Retry-After
 		}
 		return verdict{State: Waiting, Wait: wait, Problem: problem}
 	}
@@ -75,7 +80,7 @@ func judge(w *Write, attempts int, tried, now time.Time, t Try, random float64) 
 	case code >= 200 && code < 300, code == http.StatusSeeOther:
 		return verdict{State: flushed}
 	case w.Method == http.MethodDelete && attempts > 1 && (code == http.StatusNotFound || code == http.StatusGone):
-		return verdict{State: flushed} // a try before has done it, and its answer was lost
+		return verdict{State: flushed} // an earlier try has deleted the resource, and its answer was lost
 	case code == http.StatusTooEarly, code == http.StatusTooManyRequests:
 		return again(said)
 	case code >= 500, code == http.StatusRequestTimeout:
@@ -87,8 +92,8 @@ func judge(w *Write, attempts int, tried, now time.Time, t Try, random float64) 
 	return verdict{State: Dead, Problem: said}
 }
 
-// pause grows from try to try, up to a bound, and is drawn from its upper half so that what failed together does not return together. It
-// is never shorter than what the origin has asked for, within reason.
+// pause grows from try to try, up to a bound. The pause is drawn from the upper half of the range, so that writes that
+// fail together do not return together. It is never shorter than asked, up to longestAsked.
 func pause(attempts int, asked time.Duration, random float64) time.Duration {
 	most := longestPause
 	if shift := attempts - 1; shift >= 0 && shift < 9 {

@@ -5,33 +5,33 @@ import (
 	"time"
 )
 
-// Ref names a write in a partition.
+// Ref identifies a write in a partition.
 type Ref struct {
-	Entry string // of the stream
+	Entry string // the id of the entry in the stream
 	ID    string
 	Key   string
 }
 
-// lanes are the writes of one partition in their order: each key has a lane, of which only the first may go, and only one at a time. The
-// zero value is not ready; newLanes is. It is for one goroutine.
+// lanes holds the writes of one partition in their order. Each key has a lane. Only the first write of a lane may be
+// under way. newLanes makes a usable value; the zero value is not usable. lanes is not safe for concurrent use.
 type lanes struct {
 	byKey map[string]*lane
-	ready []string // keys whose first may go, in the order in which they became so
+	ready []string // keys whose first write may begin, in the order in which they became ready
 }
 
 type lane struct {
 	refs    []Ref
-	busy    bool // the first is under way
-	blocked bool // the first waits for somebody to decide
-	queued  bool // in ready
-	decided bool // somebody has, while the first was under way
+	busy    bool // the first write is under way
+	blocked bool // the first write waits for a decision
+	queued  bool // the key is in ready
+	decided bool // a decision came while the first write was under way
 	not     time.Time
 }
 
-// newLanes is without any write.
+// newLanes makes lanes without writes.
 func newLanes() *lanes { return &lanes{byKey: map[string]*lane{}} }
 
-// add takes in a write that came after all of its key, unless it is there.
+// add appends a write to the lane of its key, unless the lane has the write.
 func (l *lanes) add(r Ref) {
 	of := l.byKey[r.Key]
 	if of == nil {
@@ -51,7 +51,8 @@ func (l *lanes) offer(key string, of *lane) {
 	}
 }
 
-// next is the write to begin now, which Done, Again or Block ends. wake is when to ask again where there is none yet; zero: no time is known.
+// next returns a write to begin at once. The caller ends the write with done, again or block. Without such a write,
+// wake is the time at which one may begin; zero: no such time is known.
 func (l *lanes) next(now time.Time) (r Ref, ok bool, wake time.Time) {
 	for i, key := range l.ready {
 		of := l.byKey[key]
@@ -68,7 +69,7 @@ func (l *lanes) next(now time.Time) (r Ref, ok bool, wake time.Time) {
 	return Ref{}, false, wake
 }
 
-// done ends a write for good.
+// done removes a write.
 func (l *lanes) done(r Ref) {
 	of := l.byKey[r.Key]
 	if of == nil {
@@ -84,7 +85,7 @@ func (l *lanes) done(r Ref) {
 	l.offer(r.Key, of)
 }
 
-// again puts a write back to the head of its lane, not to begin before a time.
+// again returns a write to the head of its lane. The write does not begin before at.
 func (l *lanes) again(r Ref, at time.Time) {
 	if of := l.byKey[r.Key]; of != nil {
 		of.busy, of.decided, of.not = false, false, at
@@ -92,8 +93,8 @@ func (l *lanes) again(r Ref, at time.Time) {
 	}
 }
 
-// block keeps the lane until somebody has decided about its first. Where that has happened since it was found to block, it is looked at
-// once more: the word of the decision came first, and does not come again.
+// block keeps the lane from going on until a decision about its first write. If a decision came while the write was
+// under way, the lane offers the write once more: the decision is not delivered again.
 func (l *lanes) block(r Ref) {
 	of := l.byKey[r.Key]
 	if of == nil {
@@ -103,7 +104,7 @@ func (l *lanes) block(r Ref) {
 	l.offer(r.Key, of)
 }
 
-// decide takes in that somebody has: the write is to be tried again, or is gone.
+// decide takes in a decision: the write is to be tried again, or was dropped.
 func (l *lanes) decide(r Ref, again bool) {
 	of := l.byKey[r.Key]
 	if of != nil && of.busy && of.refs[0].ID == r.ID {
@@ -113,7 +114,7 @@ func (l *lanes) decide(r Ref, again bool) {
 	switch {
 	case !again && of != nil && of.refs[0].ID == r.ID:
 		l.done(r)
-	case !again && of != nil: // it waits behind others, of which one may be under way or block
+	case !again && of != nil: // the write waits behind others, of which one may be under way or block
 		of.refs = slices.DeleteFunc(of.refs, func(known Ref) bool { return known.ID == r.ID })
 	case !again:
 	case of != nil && of.blocked && of.refs[0].ID == r.ID:

@@ -5,52 +5,52 @@ import (
 	"time"
 )
 
-// State is how far a write is. Its values are what the queue holds, and what clients and operators see.
+// State is the state of a write. The queue stores these values, and clients and operators see them.
 type State string
 
 const (
-	queued  State = "queued"  // nobody has tried it
-	sending State = "sending" // it is at the origin, or was when its owner ended
-	Waiting State = "waiting" // it is to be tried again
-	// Flushed: the origin has it. What it makes unusable is not yet confirmed to be so everywhere.
+	queued  State = "queued"  // not tried yet
+	sending State = "sending" // at the origin, or was there when its owner ended
+	Waiting State = "waiting" // to be tried again
+	// flushed: the origin has done the write. The copies that it affects are not confirmed to be unusable everywhere.
 	flushed State = "flushed"
 	Done    State = "done"
-	Dead    State = "dead"    // it waits for somebody to decide
-	Dropped State = "dropped" // somebody has decided that it is not to be
+	Dead    State = "dead"    // waits for a decision
+	Dropped State = "dropped" // an operator has decided that the write is not to be done
 )
 
-// Record is what the queue holds of a write beside the request.
+// Record is what the queue stores of a write besides the request.
 type Record struct {
 	ID        string
 	State     State
 	Key       string
 	Route     string
 	Partition int
-	Sequence  uint64 // in its key later writes have greater ones; microseconds, about, since 1970
+	Sequence  uint64 // later writes of the same key have greater ones; about microseconds since 1970
 	Accepted  time.Time
 	Updated   time.Time
-	Tried     time.Time // for the first time; zero: never
-	Next      time.Time // Waiting: not tried before; zero: at once
+	Tried     time.Time // the first try; zero: never tried
+	Next      time.Time // Waiting: the earliest next try; zero: at once
 	Attempts  int
-	Status    int    // of the origin's last answer; zero: there was none
-	Problem   string // with the last try; empty: none
-	Blocks    bool   // Dead: the key waits for the decision
+	Status    int    // of the origin's last answer; zero: no answer
+	Problem   string // of the last try; empty: none
+	Blocks    bool   // Dead: the key waits for a decision
 	Overtaken bool   // Dead: later writes of the key are done
-	Sealed    []byte // the request; nil: it is not needed any more
+	Sealed    []byte // the request; nil: removed, since the write is decided
 }
 
 var (
-	// ErrUnknown: there is no such write, or not any more.
+	// ErrUnknown: the queue does not have the write, or has forgotten it.
 	ErrUnknown = errors.New("no such write")
 	// ErrOtherPayload: the idempotency key stands for another request.
 	ErrOtherPayload = errors.New("the idempotency key was used for another request")
-	// ErrFull: as many writes wait as may.
+	// ErrFull: the number of waiting writes has reached its bound.
 	ErrFull = errors.New("as many writes wait as may")
-	// ErrNotSafe: the queue cannot say that a write would survive. It may be in the queue all the same.
+	// ErrNotSafe: the queue does not confirm that the write would survive. The write may be in the queue all the same.
 	ErrNotSafe = errors.New("the queue does not confirm that the write is safe")
-	// ErrNotOwner: another instance has the partition.
+	// ErrNotOwner: another instance owns the partition.
 	ErrNotOwner = errors.New("the partition has another owner")
-	// ErrLater: writes of the same key that came later are done, or wait.
+	// ErrLater: later writes of the same key are done, or wait.
 	ErrLater = errors.New("later writes of the same key are done, or wait")
 	// ErrNotDead: the write does not wait for a decision.
 	ErrNotDead = errors.New("the write is not a dead letter")
@@ -59,36 +59,36 @@ var (
 // Ownership is the right to flush a partition.
 type Ownership struct {
 	Partition int
-	Token     uint64 // greater than that of every owner before
-	Surplus   bool   // others have less, and are to get it
+	Token     uint64 // greater than the token of every earlier owner
+	Surplus   bool   // the instance has more than its share, and is to give this partition back
 }
 
-// News is an entry of a partition.
+// News is an entry in the stream of a partition.
 type News struct {
 	Partition int
 	Ref       Ref
-	Decision  string // retry or drop, by an operator; empty: it is a write
+	Decision  string // retry or drop, by an operator; empty: the entry is a write
 }
 
-// Entry is a write that is to be accepted.
+// Entry is a write to be accepted.
 type Entry struct {
 	ID, Key, Route string
 	Sealed         []byte
-	Identities     []Identity // the first is noted, any is looked for
+	Identities     []Identity // the first is stored; a match of any finds a known write
 	Repeats        bool       // Write.Repeatable
 	Rules          *Rules
 }
 
-// Receipt is what the queue says of a write that it has.
+// Receipt describes a write that the queue has.
 type Receipt struct {
-	ID       string // of the write; another's where the idempotency key is
+	ID       string // of the write; if Known, of the earlier write
 	State    State
 	Accepted time.Time
-	Known    bool // the idempotency key was, with the same payload
+	Known    bool // the idempotency key was known, with the same payload
 }
 
-// Last is what the end of a key's writes is.
+// Last describes the end of the writes of a key.
 type Last struct {
-	ID      string // of the last that is not done; empty: all are
-	Blocked bool   // the first waits for somebody to decide
+	ID      string // of the last write that is not done; empty: all are done
+	Blocked bool   // the first write waits for a decision
 }

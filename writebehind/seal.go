@@ -12,8 +12,8 @@ import (
 	"fmt"
 )
 
-// Sealer keeps what clients have sent, credentials among it, from whoever can read the server. The first secret seals, and any of them
-// opens. It is safe for concurrent use.
+// Sealer encrypts what clients have sent, credentials included, so that a reader of the server cannot read the
+// requests. The first secret seals, and each secret opens. A Sealer is safe for concurrent use.
 type Sealer struct {
 	prefix string
 	keys   []sealKey
@@ -21,14 +21,14 @@ type Sealer struct {
 
 type sealKey struct {
 	aead cipher.AEAD
-	name [4]byte // which of the secrets; says nothing of it
+	name [4]byte // tells the secrets apart, and reveals nothing of them
 	mac  []byte  // for identities
 }
 
-// errSealed says that none of the secrets opens what is there.
+// errSealed says that none of the secrets opens the content.
 var errSealed = errors.New("none of the secrets opens it")
 
-// NewSealer is a sealer with the secrets of a fleet, of which there is one at least, each with enough randomness to be a key.
+// NewSealer makes a sealer from the secrets of a fleet. At least one is needed, each with enough randomness for a key.
 func NewSealer(prefix string, secrets []string) (*Sealer, error) {
 	s := &Sealer{prefix: prefix}
 	for _, secret := range secrets {
@@ -52,13 +52,13 @@ func NewSealer(prefix string, secrets []string) (*Sealer, error) {
 	return s, nil
 }
 
-// Seal closes content, which only opens as that of the write with this id and key.
+// Seal encrypts content, and binds it to the id and key of its write.
 func (s *Sealer) Seal(id, key string, content []byte) []byte {
 	k := &s.keys[0]
 	return k.aead.Seal(k.name[:], nil, content, s.bound(id, key))
 }
 
-// Open gives the content back. It fails with errSealed.
+// Open decrypts content that Seal has encrypted for the same id and key. The only error is errSealed.
 func (s *Sealer) Open(id, key string, sealed []byte) ([]byte, error) {
 	if len(sealed) < 4 {
 		return nil, errSealed
@@ -78,21 +78,23 @@ func (s *Sealer) bound(id, key string) []byte {
 	return appendFields(nil, "write", s.prefix, id, key)
 }
 
-// Identity is a write as others with the same idempotency key find it.
+// Identity identifies a write for later requests with the same idempotency key.
 type Identity struct {
-	Name    string // of the idempotency key and its scope
-	Payload string // what it stands for
+	Name    string // a MAC of the idempotency key and its scope
+	Payload string // a MAC of the request that the key stands for
 }
 
-// Identities are those of a write under each of the secrets, the first first: a write that was accepted before the first secret took its
-// place is found by its own. They need a secret, because what they are made of may be guessed.
+// Identities returns the identity of a write under each secret, beginning with the first secret. A write that was
+// accepted under an earlier first secret is found by the identity under that secret. Identities need a secret, because
+// their input can be guessed.
 //
-// client stands for whoever sent it: of two that may be different clients, the writes are different ones, whatever their key.
+// client stands for the sender. Writes of senders that may be different clients are different writes, whatever their
+// keys.
 func (s *Sealer) Identities(w *Write, client, idempotencyKey string) []Identity {
 	all := make([]Identity, 0, len(s.keys))
 	mac := func(key, content []byte) string {
 		h := hmac.New(sha256.New, key)
-		_, _ = h.Write(content) // a hash never fails
+		_, _ = h.Write(content) // a hash returns no error
 		return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 	}
 	for _, k := range s.keys {
@@ -101,5 +103,5 @@ func (s *Sealer) Identities(w *Write, client, idempotencyKey string) []Identity 
 	return all
 }
 
-// NewID is an id that nobody can guess: who knows it may see how far the write is.
+// NewID returns an id that cannot be guessed: the id lets its holder see the state of the write.
 func NewID() string { return rand.Text() }

@@ -15,29 +15,30 @@ type Querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// relation is a table in which rows are changed: that of a mapping, a partition of it, or one that inherits from it.
+// relation is a table whose rows a mapping is about: the table of the mapping, a partition of the table, or one that
+// inherits from the table.
 type relation struct {
 	OID          uint32
 	Schema, Name string
 	Kind         string // r: a table; p: one with partitions; f: a foreign table; others
-	Top          bool   // that of the mapping
-	Unlogged     bool   // empty after a crash
+	Top          bool   // the table of the mapping
+	Unlogged     bool   // a crash of the server empties the table
 }
 
 func (r *relation) String() string { return r.Schema + "." + r.Name }
 
-// installed is what the catalog says is there.
+// installed is the installation that the catalog describes.
 type installed struct {
 	version   int // zero: nothing is installed
 	notify    bool
 	functions map[string]installedFunction
 	triggers  []installedTrigger
 	markers   map[string]bool     // by mapping: lossy
-	covered   map[string][]uint32 // by mapping: on which relations its triggers were put, sorted
-	objects   []string            // relations in the schema
+	covered   map[string][]uint32 // by mapping: the oids of the relations that its triggers were put on, sorted
+	objects   []string            // names of the relations in the schema
 	schema    bool
-	unclear   bool                // the version is not known, since it has no row or several
-	shapes    map[string][]string // the facts about each relation in the schema
+	unclear   bool                // installation has no row or several, so nobody knows the version
+	shapes    map[string][]string // by relation of the schema: the facts about the relation
 	surplus   []surplus
 }
 
@@ -45,7 +46,7 @@ type installedFunction struct {
 	Name, Source string
 	Definer      bool
 	Settings     []string
-	Public       bool // anybody may make triggers of it
+	Public       bool // PUBLIC may use the function in triggers
 	Owner        string
 	Writes       bool // the owner may write to the outbox
 }
@@ -54,14 +55,14 @@ type installedTrigger struct {
 	Relation      uint32
 	Name          string
 	Function      string
-	Enabled       string // O: in sessions of origin; D: nowhere; R: where replicated; A: everywhere
+	Enabled       string // O: in sessions of origin; D: never; R: for replication only; A: always
 	Type          int16
 	OldTable      string
 	NewTable      string
 	Schema, Table string
 }
 
-// readInstalled reads what is installed. It needs no privilege on what it reads about, but to read the version and the markers.
+// readInstalled reads the installation. Only the version, the markers and covered need privileges.
 func readInstalled(ctx context.Context, q Querier) (*installed, error) {
 	in := &installed{functions: map[string]installedFunction{}, markers: map[string]bool{}, covered: map[string][]uint32{}}
 	err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'cacheproxy')`).Scan(&in.schema)
@@ -127,7 +128,7 @@ func readInstalled(ctx context.Context, q Querier) (*installed, error) {
 	return in, in.readCovered(ctx, q)
 }
 
-// readCovered reads on which relations the triggers of each mapping were put.
+// readCovered reads, for each mapping, the relations that its triggers were put on.
 func (in *installed) readCovered(ctx context.Context, q Querier) error {
 	covered, err := list(ctx, q, `SELECT mapping AS id, relations::bigint[] AS relations FROM cacheproxy.covered`, pgx.RowToStructByName[struct {
 		ID        string
@@ -140,7 +141,7 @@ func (in *installed) readCovered(ctx context.Context, q Querier) error {
 	return err
 }
 
-// readVersion reads what is installed, where there is one row that says so.
+// readVersion reads the version and notify. Unless there is exactly one row, the installation is unclear.
 func (in *installed) readVersion(ctx context.Context, q Querier) error {
 	versions, err := list(ctx, q, `SELECT version, notify FROM cacheproxy.installation`, pgx.RowToStructByPos[struct {
 		Version int
@@ -150,7 +151,7 @@ func (in *installed) readVersion(ctx context.Context, q Querier) error {
 		return err
 	}
 	if in.unclear = len(versions) != 1; in.unclear {
-		in.version = layoutVersion // what is not so is made anew
+		in.version = layoutVersion // shape makes the tables anew in this case
 	} else {
 		in.version, in.notify = versions[0].Version, versions[0].Notify
 	}
@@ -166,9 +167,9 @@ func (in *installed) has(object string) bool {
 	return false
 }
 
-// list reads all rows of a query.
+// list collects all rows of a query.
 func list[T any](ctx context.Context, q Querier, sql string, scan pgx.RowToFunc[T], args ...any) ([]T, error) {
-	rows, _ := q.Query(ctx, sql, args...) // whose error the rows have
+	rows, _ := q.Query(ctx, sql, args...) // CollectRows returns the error too
 	all, err := pgx.CollectRows(rows, scan)
 	if err != nil {
 		return nil, fmt.Errorf("read catalog: %w", err)
@@ -176,7 +177,8 @@ func list[T any](ctx context.Context, q Querier, sql string, scan pgx.RowToFunc[
 	return all, nil
 }
 
-// readTable finds a mapping's table, what is below it, and its columns; without one of that name there are no relations.
+// readTable finds a mapping's table, the relations below the table, and its columns. A table that does not exist has no
+// relations.
 func readTable(ctx context.Context, q Querier, schema, name string) (relations []relation, columns []string, t table, err error) {
 	var oid uint32
 	err = q.QueryRow(ctx, `SELECT c.oid::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -13,15 +13,17 @@ import (
 )
 
 const (
-	// connectTimeout bounds an attempt to reach one host, where the URL does not (connect_timeout).
+	// connectTimeout bounds an attempt to reach one host, unless the URL has a bound (connect_timeout).
 	connectTimeout = 5 * time.Second
-	// CancelGrace is how long the server has to give up a statement that it was asked to cancel. Then the connection is given up.
+	// CancelGrace is how long the server has to end a statement after a request to cancel the statement. The connection
+	// is closed after that.
 	CancelGrace = time.Second
 )
 
-// ParseURL says where a database is: a URL or a list of keys and values as libpq has them, with several hosts, target_session_attrs, TLS
-// and password files; what it leaves out comes from the environment variables of libpq. A password beside it wins. Connections prepare
-// no statements, so that they work through a pooler. The error repeats nothing of the URL but the names of files.
+// ParseURL parses where a database is: a URL or a list of keys and values of libpq, with several hosts,
+// target_session_attrs, TLS and password files. The environment variables of libpq fill in what url leaves out. A
+// non-empty password replaces the password in url. Connections prepare no statements, so that they work through a
+// pooler. The error repeats nothing of the URL except names of files.
 func ParseURL(url, password string) (*pgx.ConnConfig, error) {
 	c, err := pgx.ParseConfig(url)
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
@@ -33,7 +35,7 @@ func ParseURL(url, password string) (*pgx.ConnConfig, error) {
 	if password != "" {
 		c.Password = password
 	}
-	if c.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement { // the library's default
+	if c.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement { // default of the library
 		c.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
 	c.StatementCacheCapacity, c.DescriptionCacheCapacity = 0, 0
@@ -43,8 +45,8 @@ func ParseURL(url, password string) (*pgx.ConnConfig, error) {
 	return c, nil
 }
 
-// Writable is what source says, for connections to a server that takes writes. Of several hosts, a standby has the rows too, and can neither
-// take nor delete any.
+// Writable returns the configuration from source, restricted to servers that take writes. A standby among several hosts
+// has the rows too, and can neither write nor delete rows.
 func Writable(source func() (*pgx.ConnConfig, error)) (*pgx.ConnConfig, error) {
 	c, err := source()
 	if err != nil {
@@ -59,17 +61,17 @@ func Writable(source func() (*pgx.ConnConfig, error)) (*pgx.ConnConfig, error) {
 	return c, nil
 }
 
-// Canceling has the server asked to cancel a statement whose context ends. Else the connection ends, and the server goes on until it
-// notices.
+// Canceling makes a connection ask the server to cancel a statement whose context ends. Otherwise the connection
+// closes, and the server continues until it notices.
 func Canceling(c *pgx.ConnConfig) {
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: CancelGrace}
 	}
 }
 
-// HangUp ends a connection without waiting for a server that may not answer.
+// HangUp closes a connection, and waits at most CancelGrace for a server that may not answer.
 func HangUp(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), CancelGrace)
 	defer cancel()
-	_ = conn.Close(ctx) // it is of no use any more either way
+	_ = conn.Close(ctx) // an error changes nothing for the caller
 }

@@ -8,36 +8,40 @@ import (
 )
 
 const (
-	// maxTuples is how many tuples one row of the outbox has at most; with more, it stands for the table.
+	// maxTuples bounds the tuples in one row of the outbox. With more, the row stands for the table.
 	maxTuples = 1000
-	// maxValue is how many bytes a value in it has at most. No name is as long, and a thousand tuples stay far from what PostgreSQL
-	// can have in one array.
+	// maxValue bounds the bytes of a value in a row of the outbox. No name is as long, and a thousand tuples stay far
+	// below the limit of PostgreSQL for one array.
 	maxValue = 1024
-	// maxBytes is how many bytes the values of one row of the outbox have together. Whoever may change one table could have all others
-	// wait otherwise, while names are made of its values.
+	// maxBytes bounds the bytes of the values in one row of the outbox together. Without a bound, a writer to one table
+	// could make the consumer render names for so long that the changes of all other tables wait.
 	maxBytes = 128 << 10
-	// defaultLimit is with how many rows in the outbox writers write none.
+	// defaultLimit is the number of waiting rows in the outbox above which writers write none.
 	defaultLimit = 100_000
 )
 
-// A function fails on nothing but what stops the database anyway (F3). It has three parts:
+// functionSettings are the settings on which the text of a value depends. Each function sets them, so that the session
+// that changes the table does not decide how values are written.
 //
-//	gather   Which tuples. It may fail in ways that a change of the table brings: a column is gone, an output function fails. So it stands in
-//	         a block of its own, in which a failure makes the row stand for the table. The block only reads: a subtransaction that
-//	         writes nothing gets no transaction id, and costs no other session anything. One that writes would, with each
-//	         statement: with more than 64 in a transaction, all snapshots of the server become slower.
-//	bound    Whether a row is needed, see W1 and W2 in doc.go.
-//	insert   One row of constants and what was gathered. It can fail where a disk is full, or somebody has removed the table.
+// A function fails only on faults that stop the database anyway (F3). Its body has three parts:
 //
-// Only with on_error: lose the last two stand in a block as well, which writes, and costs what that costs.
+//	gather   Collects the tuples. This part may fail after a change of the table: a column is gone, or an output
+//	         function fails. So gather stands in a block of its own, in which a failure makes the row stand for the
+//	         table. The block only reads: a subtransaction that writes nothing gets no transaction id, and costs
+//	         other sessions nothing. A subtransaction that writes would get an id with each statement: with more
+//	         than 64 in a transaction, all snapshots of the server become slower.
+//	bound    Decides whether a row is needed, see W1 and W2 in doc.go.
+//	insert   Writes one row of constants and of the gathered tuples. The insert can fail on a full disk, or if
+//	         somebody has removed the table.
 //
-// What a function sets for itself is what texts depend on: who changes the table must not decide how its values are written.
+// With on_error: lose, and only then, bound and insert stand in a block too. This block writes, and has the cost of a
+// subtransaction that writes.
 var functionSettings = []string{
 	`search_path TO 'pg_catalog', 'pg_temp'`, `"DateStyle" TO 'ISO, YMD'`, `"TimeZone" TO 'UTC'`, `"IntervalStyle" TO 'postgres'`,
 	`bytea_output TO 'hex'`, `extra_float_digits TO '1'`,
 }
 
-// function is one function as it has to be.
+// function is one function as install makes it.
 type function struct {
 	name   string // in schema cacheproxy
 	source string // its body
@@ -49,7 +53,7 @@ func (f *function) create() string {
 		identifier(f.name), settings, dollars(f.source))
 }
 
-// table is what a mapping has to know of its table as the database has it.
+// table is what the functions of a mapping depend on in the catalog.
 type table struct {
 	primary []string // the columns of the primary key
 }
@@ -62,7 +66,7 @@ type builder struct {
 	limit  int // see defaultLimit
 }
 
-// functionName is what the function for an event is called; suffix: row, for what is replicated, or nothing.
+// functionName is the name of the function for an event; row: of the function for replicated rows.
 func (m *Mapping) functionName(e Event, row bool) string {
 	name := "changed_" + m.digest() + "_" + string(e)
 	if row {
@@ -71,7 +75,7 @@ func (m *Mapping) functionName(e Event, row bool) string {
 	return name
 }
 
-// functions are all that the mapping needs.
+// functions returns all functions that the mapping needs.
 func (b *builder) functions() (all []function) {
 	for _, e := range b.On {
 		all = append(all, function{b.functionName(e, false), b.statement(e)})
@@ -87,7 +91,7 @@ const (
 	oldRows = "cacheproxy_old"
 )
 
-// statement is the body of the function for a whole statement.
+// statement returns the body of the function for a whole statement.
 func (b *builder) statement(e Event) string {
 	if e == Truncate {
 		return b.body("    _cause := 'truncate';\n")
@@ -115,7 +119,8 @@ func (b *builder) statement(e Event) string {
 	return b.body(gather)
 }
 
-// collected are the tuples d in one array, without those that are too long: nobody wants them, and they may be more than fits into one.
+// collected is SQL for one array of the tuples d, without tuples that are too long: the row stands for the table then,
+// and they may exceed the limit of an array.
 func (b *builder) collected() string {
 	switch columns := b.values("d"); len(b.Columns) {
 	case 0:
@@ -127,7 +132,7 @@ func (b *builder) collected() string {
 	}
 }
 
-// values are the columns of tuples, by their places.
+// values is SQL for the columns of a tuple, by their positions.
 func (b *builder) values(of string) string {
 	var list []string
 	for i := range b.Columns {
@@ -136,7 +141,7 @@ func (b *builder) values(of string) string {
 	return strings.Join(list, ", ")
 }
 
-// tooLong is whether a value of the tuple d is.
+// tooLong is SQL for whether a value of the tuple d is longer than maxValue.
 func (b *builder) tooLong() string {
 	if len(b.Columns) == 0 {
 		return "false"
@@ -148,7 +153,7 @@ func (b *builder) tooLong() string {
 	return fmt.Sprintf("coalesce(greatest(%s) > %d, false)", strings.Join(lengths, ", "), maxValue) // greatest ignores NULL
 }
 
-// tooMuch is whether the values of all tuples d are.
+// tooMuch is SQL for whether the values of all tuples d together are longer than maxBytes.
 func (b *builder) tooMuch() string {
 	if len(b.Columns) == 0 {
 		return "false"
@@ -160,16 +165,17 @@ func (b *builder) tooMuch() string {
 	return fmt.Sprintf("coalesce(sum(%s) > %d, false)", strings.Join(lengths, " + "), maxBytes)
 }
 
-// asText is a column as it is compared and told: byte by byte, whatever collation it has, and as the output function of its type writes it.
-// A cast may be a function of whoever owns the type, which would then run with the rights of the role that has installed this one: that
-// of the column's type now, or of one that it is given later. Only superusers make output functions. IS NULL would be true of a composite
-// value of which each part is NULL, too.
+// asText is SQL for the text of a column, for comparisons and for tuples. The text is compared byte by byte, whatever
+// the collation, and is written by the output function of the column's type. A cast would not do: a cast may be a
+// function of the type's owner, and would run with the rights of the role that installed this function. The owner may
+// be of the type that the column has, or of one that the column gets later. Only superusers make output functions. IS
+// NULL would not do either: IS NULL is also true of a composite value whose parts are all NULL.
 func asText(of, column string) string {
 	value := of + "." + identifier(column)
 	return "(CASE WHEN " + value + " IS NOT DISTINCT FROM NULL THEN NULL ELSE concat(" + value + `) END) COLLATE "C"`
 }
 
-// told are the columns of a row that a tuple has.
+// told is SQL for the columns of a row that a tuple has.
 func (b *builder) told(of string) string {
 	list := []string{}
 	for i, column := range b.Columns {
@@ -181,7 +187,7 @@ func (b *builder) told(of string) string {
 	return strings.Join(list, ", ")
 }
 
-// tuples is the query for the tuples of a statement, each once.
+// tuples is the query for the tuples of a statement, without duplicates.
 func (b *builder) tuples(e Event) string {
 	const indent = "            "
 	from := func(rows string) string { return indent + "SELECT " + b.told("r") + " FROM " + rows + " r" }
@@ -193,9 +199,10 @@ func (b *builder) tuples(e Event) string {
 	case len(b.Watched) == 0:
 		return from(newRows) + "\n" + indent + "UNION\n" + from(oldRows)
 	}
-	// A row has changed where it is among the new rows and not among the old, or the other way round: with its primary key, with
-	// which rows that have swapped their values are not taken for unchanged, and which may have changed itself. It is a grouping,
-	// and no join: a plan that was made for one row, and is kept, does a million as well.
+	// A row has changed if it is among the new rows and not among the old, or the other way round. The primary key is
+	// part of the comparison: without the key, two rows that swapped their values would count as unchanged, and the key
+	// itself may have changed. The query groups and does not join: PostgreSQL may keep a plan that was made for one
+	// row, and a kept grouping handles a million rows as well.
 	compared := b.compared()
 	side := func(n, rows string) string {
 		list := make([]string, len(compared))
@@ -222,7 +229,7 @@ func (b *builder) tuples(e Event) string {
 		indent + ") g"
 }
 
-// compared are the columns by which an UPDATE is looked at: those of the primary key, those that are watched, those that are told.
+// compared are the columns that decide whether an UPDATE has changed a row: the primary key, Watched, and Columns.
 func (b *builder) compared() (columns []string) {
 	for _, column := range slices.Concat(b.table.primary, b.Watched, b.Columns) {
 		if !slices.Contains(columns, column) {
@@ -232,7 +239,7 @@ func (b *builder) compared() (columns []string) {
 	return columns
 }
 
-// row is the body of the function for one row that is replicated, for which no statement is known.
+// row returns the body of the function for one replicated row, which no statement covers.
 func (b *builder) row(e Event) string {
 	tuple := func(of string) string {
 		return joined(b.Columns, ", ", func(column string) string { return asText(of, column) })
@@ -266,7 +273,7 @@ func (b *builder) row(e Event) string {
 `, unchanged, told, maxValue))
 }
 
-// body is a function around what gathers the tuples.
+// body puts the rest of a function around the part that gathers the tuples.
 func (b *builder) body(gather string) string {
 	notify := ""
 	if b.notify {
@@ -304,10 +311,10 @@ BEGIN
 ` + gather + write + "    RETURN NULL;\nEND\n"
 }
 
-// indented is code in a block.
+// indented is code indented by one block.
 func indented(code string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSuffix(code, "\n"), "\n", "\n    ") + "\n"
 }
 
-// owed is what the sequence is called that says whether the tag of the table is owed.
+// owed is the name of the sequence that says whether the tag of the table is owed.
 func (m *Mapping) owed() string { return "owed_" + m.digest() }

@@ -10,9 +10,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// gapsSQL has a row for each relation of each mapping: the table of its name as it is at present, and what is below it. It reads what
-// everybody may read, but for cacheproxy.covered, of which the mapping's table alone has what is noted. It is one statement, so that an install is seen as a whole or not at all.
-// Triggers are read by a join and not one relation after another, which the server believes to be worth compiling where there are hundreds.
+// gapsSQL has a row for each relation of each mapping: the table that has the mapping's name at present, and the
+// relations below the table. The row of the table alone has what covered says. Except for cacheproxy.covered, the query
+// needs no privileges. One statement has one snapshot, so an install is seen as a whole or not at all. Triggers are
+// read by one join: for one subquery per relation, the server would start its JIT compiler where there are hundreds of
+// relations.
 const gapsSQL = `WITH RECURSIVE of(mapping, oid, top) AS (
 		SELECT w.mapping, c.oid, true FROM unnest($1::text[], $2::text[], $3::text[]) AS w(mapping, schema, name)
 		JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
@@ -26,14 +28,15 @@ const gapsSQL = `WITH RECURSIVE of(mapping, oid, top) AS (
 	FROM of o JOIN pg_catalog.pg_class c ON c.oid = o.oid JOIN pg_catalog.pg_namespace rn ON rn.oid = c.relnamespace
 	LEFT JOIN fired f ON f.relation = o.oid LEFT JOIN cacheproxy.covered k ON o.top AND k.mapping = o.mapping`
 
-// is is the trigger as gapsSQL has it.
+// is formats the trigger as gapsSQL does.
 func (t *wantedTrigger) is() string {
 	return fmt.Sprintf("%s %s %s %d %s %s", t.name, t.function, t.enabled, t.kind, t.rows()[0], t.rows()[1])
 }
 
-// Gaps are the mappings of which changes may go untold, by their ids, each with the first thing that is wrong: the table of the mapping's
-// name, or something below it, lacks a trigger or has it otherwise than install makes it, or is not what the triggers were put on.
-// An error says that this could not be read.
+// Gaps returns the mappings whose changes may go untold, by their ids, each with the first fault found. Either the
+// table of the mapping's name, or a relation below the table, lacks a trigger or has a trigger that differs from what
+// install makes. Or the relations differ from those that the triggers were put on. An error says that the catalog could
+// not be read.
 func Gaps(ctx context.Context, conn *pgx.Conn, mappings []*Mapping) (map[string]string, error) {
 	var ids, schemas, names []string
 	for _, m := range mappings {
@@ -47,7 +50,7 @@ func Gaps(ctx context.Context, conn *pgx.Conn, mappings []*Mapping) (map[string]
 		Triggers                    []string
 	}], ids, schemas, names)
 	switch refused, is := errors.AsType[*pgconn.PgError](err); {
-	case is && (refused.Code == "42P01" || refused.Code == "42501"): // there is no cacheproxy.covered, or not for this role
+	case is && (refused.Code == "42P01" || refused.Code == "42501"): // covered does not exist, or is not readable
 		for _, id := range ids {
 			gaps[id] = "what is installed is older than this program, or this role may not read it"
 		}

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// Privilege is what a role has to be able to do with something.
+// Privilege is a privilege that a role needs on an object.
 type Privilege struct {
 	Kind   string // schema, table, sequence or database
-	Object string // as SQL writes it
-	Name   string // SELECT
+	Object string // in SQL syntax
+	Name   string // for example SELECT
 }
 
 func (p Privilege) String() string {
 	return p.Name + " ON " + strings.ToUpper(p.Kind) + " " + p.Object
 }
 
-// hasPrivilege asks for a privilege on what may not be there.
+// hasPrivilege has a query for each kind of object. The answer is NULL if the object does not exist.
 var hasPrivilege = map[string]string{
 	"schema":   `SELECT CASE WHEN to_regnamespace($2) IS NOT NULL THEN has_schema_privilege($1, $2, $3) END`,
 	"table":    `SELECT CASE WHEN to_regclass($2) IS NOT NULL THEN has_table_privilege($1, $2, $3) END`,
@@ -26,7 +26,7 @@ var hasPrivilege = map[string]string{
 	"database": `SELECT has_database_privilege($1, (parse_ident($2))[1], $3)`,
 }
 
-// Grants are the steps that give a role what it lacks of what is wanted, or, where anew says so, all of it.
+// Grants returns the steps that give a role the wanted privileges that the role lacks, or all of them if anew is set.
 func Grants(ctx context.Context, q Querier, role string, wanted []Privilege, anew bool) (steps []Step, err error) {
 	var there bool
 	if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)`, role).Scan(&there); err != nil {
@@ -47,7 +47,7 @@ func Grants(ctx context.Context, q Querier, role string, wanted []Privilege, ane
 	return steps, nil
 }
 
-// grant gives the consumer what it needs, and nothing else.
+// grant gives the consumer exactly the privileges that a consumer needs.
 func (p *planner) grant(ctx context.Context, q Querier) error {
 	if p.want.Consumer == "" {
 		return nil

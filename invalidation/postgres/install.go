@@ -13,21 +13,23 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// lockTimeout is how long each statement of a plan waits for whoever is changing a table: everybody who comes later waits behind it.
+// lockTimeout bounds how long each statement of a plan waits for a transaction that is changing a table. Later
+// statements of others queue behind the waiting one.
 const lockTimeout = "5s"
 
-// lockWaits are how long an install waits for all of its locks together, at one attempt after another: whoever comes later waits behind
-// each lock that it has, and for as long as it waits for the next. In between it has none, for lockPause.
+// lockWaits bounds how long each attempt of an install waits for all of its locks together. Other sessions queue behind
+// each lock that the install has or waits for. Between two attempts, for lockPause, the install holds no lock.
 var lockWaits = []time.Duration{time.Second, 2 * time.Second, 2 * time.Second}
 
 const lockPause = 300 * time.Millisecond
 
-// Begin are the statements that a plan begins with, in its transaction. One install waits for another.
+// Begin returns the statements that begin a plan, in its transaction. The advisory lock makes one install wait for
+// another.
 func Begin() []string {
 	return []string{"BEGIN", "SET LOCAL lock_timeout = '" + lockTimeout + "'", "SET LOCAL search_path = ''", "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('cacheproxy.installation'))"}
 }
 
-// Install brings the database to what is wanted, in one transaction, and says what it did.
+// Install brings the database to the wanted state in one transaction, and returns the steps that it ran.
 func (want *Installation) Install(ctx context.Context, conn *pgx.Conn) ([]Step, error) {
 	steps, err := run(ctx, conn, want.Plan)
 	if err != nil {
@@ -36,7 +38,8 @@ func (want *Installation) Install(ctx context.Context, conn *pgx.Conn) ([]Step, 
 	return steps, afterwards(ctx, conn, steps)
 }
 
-// run carries out a plan that is made in its own transaction, and does so again where somebody has stood in the way.
+// run carries out a plan that is made in the transaction of its steps. run tries again if another session was in the
+// way.
 func run(ctx context.Context, conn *pgx.Conn, plan func(context.Context, Querier) ([]Step, error)) (steps []Step, err error) {
 	for i, wait := range lockWaits {
 		if i > 0 {
@@ -51,23 +54,24 @@ func run(ctx context.Context, conn *pgx.Conn, plan func(context.Context, Querier
 	return nil, fmt.Errorf("%w; somebody is changing the table, and others wait behind an install: nothing is changed, run it again", err)
 }
 
-// inTheWay reports whether somebody has held a lock for too long (lock_not_available), or waits for one of ours (deadlock_detected).
+// inTheWay reports whether another session held a lock for too long (lock_not_available), or waits for one of ours
+// (deadlock_detected).
 func inTheWay(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pg.Code == "55P03" || pg.Code == "40P01")
 }
 
-// attempt carries out a plan, and waits no longer than that for all of its locks together. A statement by itself cannot say so: its
-// lock_timeout is what is left.
+// attempt carries out a plan, and waits no longer than wait for all of its locks together. lock_timeout bounds only one
+// statement, so attempt sets it before each statement to the time that is left.
 func attempt(ctx context.Context, conn *pgx.Conn, plan func(context.Context, Querier) ([]Step, error), wait time.Duration) ([]Step, error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("begin transaction: %w", err)
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after a commit, there is nothing to roll back
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // fails after a commit, harmlessly
 	began := time.Now()
 	exec := func(sql string) error {
-		left := max(wait-time.Since(began), time.Millisecond) // zero would be for ever
+		left := max(wait-time.Since(began), time.Millisecond) // zero would mean no limit
 		_, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", left.Milliseconds()))
 		if err == nil {
 			_, err = tx.Exec(ctx, sql)
@@ -77,7 +81,7 @@ func attempt(ctx context.Context, conn *pgx.Conn, plan func(context.Context, Que
 		}
 		return nil
 	}
-	for _, sql := range Begin()[2:] { // without a lock_timeout for each
+	for _, sql := range Begin()[2:] { // the first two are BEGIN and the lock_timeout of each statement
 		if err := exec(sql); err != nil {
 			return nil, err
 		}
@@ -91,7 +95,7 @@ func attempt(ctx context.Context, conn *pgx.Conn, plan func(context.Context, Que
 			continue
 		}
 		if err := exec(s.SQL); err != nil {
-			_ = tx.Rollback(ctx) // what has failed takes no more statements
+			_ = tx.Rollback(ctx) // the failed transaction takes no more statements
 			return nil, ungranted(ctx, err, s, steps, conn)
 		}
 	}
@@ -101,7 +105,8 @@ func attempt(ctx context.Context, conn *pgx.Conn, plan func(context.Context, Que
 	return steps, nil
 }
 
-// ungranted says of a step that the server does not permit what has to be granted: for all tables at once, of which it has named the first.
+// ungranted adds to a refusal of the server the GRANT that is needed. The server names only the first object; ungranted
+// names all.
 func ungranted(ctx context.Context, err error, of Step, steps []Step, conn *pgx.Conn) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || pg.Code != "42501" || of.needs.Name == "" {
@@ -133,7 +138,8 @@ func firstLine(sql string) string {
 	return line
 }
 
-// planRemoval says what takes away all that install has made, and nothing else: what others have put into the schema keeps it there.
+// planRemoval plans the removal of everything that install has made. An object of others in the schema keeps the
+// schema.
 func planRemoval(ctx context.Context, q Querier) ([]Step, error) {
 	in, err := readInstalled(ctx, q)
 	if err != nil || !in.schema {
@@ -151,7 +157,7 @@ func planRemoval(ctx context.Context, q Querier) ([]Step, error) {
 		switch {
 		case !ours(name):
 			others++
-		case name == "outbox_id_seq": // goes with its table
+		case name == "outbox_id_seq": // goes with its table, outbox
 		case isSequence(name):
 			p.step(wrong, "DROP SEQUENCE cacheproxy."+identifier(name))
 		default:
@@ -169,7 +175,7 @@ func planRemoval(ctx context.Context, q Querier) ([]Step, error) {
 	return p.steps, nil
 }
 
-// Remove takes away all that install has made, in one transaction: of parts those that are named, with what they hold.
+// Remove removes everything that install has made, and the given parts with their contents, in one transaction.
 func Remove(ctx context.Context, conn *pgx.Conn, parts ...Part) ([]Step, error) {
 	return run(ctx, conn, func(ctx context.Context, q Querier) ([]Step, error) {
 		steps, err := planRemoval(ctx, q)

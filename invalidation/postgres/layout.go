@@ -2,19 +2,20 @@ package postgres
 
 import "strings"
 
-// layoutVersion is that of the objects that all mappings share. An older installation is brought up to it step by step, in the
-// transaction of the install; a newer one is refused.
+// layoutVersion is the version of the objects that all mappings share. An install upgrades an older installation
+// version by version, in its transaction, and refuses a newer one.
 const layoutVersion = 2
 
 const createSchema = `CREATE SCHEMA cacheproxy`
 
-// layouts are the steps from each version to the next, beginning with nothing.
+// layouts has, for each version, the statements that lead to the next version. Version 0 is an empty database.
 var layouts = [layoutVersion][]string{{
 	createSchema,
 	`CREATE TABLE cacheproxy.installation (version int NOT NULL, notify boolean NOT NULL)`,
 	`INSERT INTO cacheproxy.installation (version, notify) VALUES (1, false)`,
-	// Rows come and go: what is dead is cleared away by its number, however large the table has been. The key begins with the transaction
-	// that has written the row, and there is no other index: see package feed for how rows are found past what is dead.
+	// Rows come and go, so autovacuum starts after a number of dead rows, however large the table has been. The key
+	// begins with the transaction that wrote the row, and the table has no other index: see package feed for how a look
+	// finds rows without reading dead ones.
 	`CREATE TABLE cacheproxy.outbox (
     id bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME cacheproxy.outbox_id_seq),
     mapping text NOT NULL,
@@ -37,26 +38,26 @@ var layouts = [layoutVersion][]string{{
 	`CREATE TABLE cacheproxy.covered (mapping text PRIMARY KEY, relations oid[] NOT NULL)`,
 }}
 
-// coveredSince is the version in which cacheproxy.covered came.
+// coveredSince is the version that introduced cacheproxy.covered.
 const coveredSince = 2
 
-// shared are the relations that all mappings share, with what a consumer has to be able to do with each.
+// shared lists the relations that all mappings share, with the privileges that a consumer needs on each.
 var shared = []struct{ name, privileges string }{
 	{"installation", "SELECT"},
 	{"outbox", "SELECT, DELETE"},
 	{"outbox_id_seq", "SELECT"},
-	{"marker", "SELECT, UPDATE"}, // UPDATE, to lock; it is never updated
+	{"marker", "SELECT, UPDATE"}, // UPDATE only allows locking; no row is ever updated
 	{"covered", "SELECT"},
 	{"consumed", "SELECT, UPDATE"},
 	{"lost", "SELECT"},
 }
 
-// sequences among them, whose privileges SQL names otherwise.
+// isSequence reports whether an object is a sequence. GRANT and REVOKE need the kind of the object.
 func isSequence(name string) bool {
 	return strings.HasPrefix(name, "owed_") || name == "outbox_id_seq" || name == "consumed" || name == "lost"
 }
 
-// ours reports whether an object in schema cacheproxy is one that install may have made.
+// ours reports whether install may have made an object in schema cacheproxy.
 func ours(name string) bool {
 	return strings.HasPrefix(name, "owed_") || strings.HasPrefix(name, "changed_") || name == "outbox_pkey" || name == "marker_pkey" || name == "covered_pkey" ||
 		name == "installation" || name == "outbox" || name == "outbox_id_seq" || name == "marker" || name == "covered" || name == "consumed" || name == "lost"

@@ -10,24 +10,26 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Logical says by which slot and publication changes are told; without a slot, triggers tell.
+// Logical names the slot and the publication that tell of changes. Empty: triggers tell.
 type Logical struct{ Slot, Publication string }
 
-// UntoldPrefix begins the prefix of a message in the write-ahead log, before the name of the slot, which says of the table in it that changes
-// went untold: an install writes one in the transaction in which it mends a publication.
+// UntoldPrefix, followed by the name of the slot, is the prefix of a message in the write-ahead log that says that
+// changes of a table went untold. The content of the message is the table. An install writes the message in the
+// transaction in which it mends a publication.
 const UntoldPrefix = "cacheproxy.untold:"
 
-// minVersion of PostgreSQL is that which sends messages with pgoutput.
+// minVersion is the first version of PostgreSQL whose pgoutput sends messages.
 const minVersion = 140000
 
-// jsonText is a text as JSON has it in a list.
+// jsonText is a text as an element of a JSON list.
 func jsonText(s string) string {
-	b, _ := json.Marshal(s) // a string has no other outcome
+	b, _ := json.Marshal(s) // a string always encodes
 	return string(b)
 }
 
-// planLogical says what a database lacks to tell of changes by logical decoding: a publication of the tables, old rows with enough in
-// them, and a slot. The publication comes first: decoding fails on changes from before there was one.
+// planLogical plans what a database needs for logical decoding of the tables: a publication of the tables, a replica
+// identity with enough columns, and a slot. The publication comes before the slot: decoding fails on changes that are
+// older than the publication.
 func (want *Installation) planLogical(ctx context.Context, q Querier) ([]Step, error) {
 	p := &planner{want: want}
 	if err := p.server(ctx, q); err != nil {
@@ -81,7 +83,7 @@ func keyText(key []string) string {
 	return "columns " + joined(key, ", ", identifier)
 }
 
-// refusal is why a mapping cannot be told of; empty: it can.
+// refusal says why logical decoding cannot tell of a mapping; empty: it can.
 func refusal(m *Mapping, of []toldRelation) string {
 	if len(of) == 0 {
 		return "does not exist; write schema.table as the database has it, letter by letter"
@@ -115,7 +117,8 @@ func refusal(m *Mapping, of []toldRelation) string {
 	return ""
 }
 
-// unpublished are the relations of a mapping that the publication lacks, or has in part. A partition comes with its table.
+// unpublished returns the relations of a mapping that the publication lacks or has in part. A partition comes with its
+// table.
 func (p *planner) unpublished(m *Mapping, of []toldRelation) (all []toldRelation) {
 	complete := true
 	for _, r := range of {
@@ -129,7 +132,7 @@ func (p *planner) unpublished(m *Mapping, of []toldRelation) (all []toldRelation
 	return all
 }
 
-// publication makes the publication, or has it send what it lacks.
+// publication plans the creation of the publication, or the changes to an existing publication.
 func (p *planner) publication(ctx context.Context, q Querier, found, lacking []toldRelation, there, right bool) error {
 	name := identifier(p.want.Publication)
 	const with = "publish = 'insert, update, delete, truncate', publish_via_partition_root = false"
@@ -151,7 +154,7 @@ func (p *planner) publication(ctx context.Context, q Querier, found, lacking []t
 	}
 	for _, r := range lacking {
 		wrong := "publication " + p.want.Publication + " does not have all of " + r.String()
-		if r.Member { // with a filter, or without some columns
+		if r.Member { // member with a filter, or without some columns
 			p.step(wrong, "ALTER PUBLICATION "+name+" DROP TABLE "+tables([]toldRelation{r}))
 		}
 		p.step(wrong, "ALTER PUBLICATION "+name+" ADD TABLE "+tables([]toldRelation{r}))
@@ -171,7 +174,8 @@ func (p *planner) publication(ctx context.Context, q Querier, found, lacking []t
 	return err
 }
 
-// triggersGone takes away the triggers of a configuration from before: they would write rows that nobody consumes.
+// triggersGone plans the removal of the triggers of an earlier configuration. These triggers would write rows that
+// nobody consumes.
 func (p *planner) triggersGone(ctx context.Context, q Querier) (err error) {
 	const sql = `SELECT EXISTS (SELECT FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace WHERE n.nspname = 'cacheproxy' AND f.proname LIKE 'changed\_%')`
 	var there bool

@@ -12,10 +12,10 @@ import (
 	"cacheproxy/policy"
 )
 
-// Event is what happens to rows.
+// Event is a kind of change of rows.
 type Event string
 
-// The events, by their words in SQL and in the configuration.
+// The events, each the word of SQL and of the configuration.
 const (
 	Insert   Event = "insert"
 	Update   Event = "update"
@@ -23,33 +23,34 @@ const (
 	Truncate Event = "truncate"
 )
 
-// Mapping says what the changes of one table make unusable. It is immutable once ID is set.
+// Mapping describes which copies the changes of one table make unusable. A Mapping is immutable once ID is set.
 type Mapping struct {
 	ID            string // see Identify
 	Schema, Table string
 	On            []Event // in the order of the constants; at least one
-	// Watched are the columns of which one has to change for an UPDATE of a row to count; with those in Columns. Empty: every row that
-	// an UPDATE touches counts, changed or not.
+	// Watched are columns. An UPDATE of a row counts if a column in Watched or in Columns has changed. Empty: every row
+	// that an UPDATE touches counts, changed or not.
 	Watched []string
-	// Columns are those whose values a row of the outbox carries, in its order: those that Names names.
+	// Columns are the columns that Names uses. A row of the outbox carries their values, in this order.
 	Columns []string
-	Names   *policy.Invalidates // what the values of a row name; wildcards stand for columns
-	Routes  *policy.Table       // by which URLs are named
+	Names   *policy.Invalidates // the names that the values of a row render to; wildcards stand for columns
+	Routes  *policy.Table       // the routes by which URLs are named
 	Fed     []string            // the names of the routes whose copies carry the tag of the table
-	Settle  time.Duration       // of the upstreams of these routes: for invalidation.Order
-	// Upstream is whose routes these are; empty: those of all.
+	Settle  time.Duration       // the settle time of the upstreams of these routes, for invalidation.Order
+	// Upstream names the upstream whose routes these are; empty: the routes of all upstreams.
 	Upstream   string
-	Lossy      bool // a statement goes on where its change cannot be told
-	Replicated bool // what logical replication brings counts, too
-	Line       int  // in the configuration
+	Lossy      bool // a statement goes on although its change can be neither written nor owed
+	Replicated bool // changes that arrive by logical replication count too
+	Line       int  // the line in the configuration
 }
 
-// Identify sets the mapping's id: the table, and a digest of everything that decides what the values in a row are and what they render to.
+// Identify sets the mapping's id: the table, and a digest of everything that decides the values of a row and what the
+// values render to.
 func (m *Mapping) Identify() {
 	h := sha256.New()
 	list := func(values ...string) {
 		for _, v := range append([]string{strconv.Itoa(len(values))}, values...) {
-			_, _ = fmt.Fprintf(h, "%d:%s,", len(v), v) // a hash takes everything
+			_, _ = fmt.Fprintf(h, "%d:%s,", len(v), v) // a hash returns no error
 		}
 	}
 	list("1", m.Schema, m.Table)
@@ -69,17 +70,17 @@ func (m *Mapping) Identify() {
 	m.ID = m.Schema + "." + m.Table + "#" + hex.EncodeToString(h.Sum(nil)[:6])
 }
 
-// digest is what the names of the mapping's objects have in them.
+// digest is the digest in the id. The names of the mapping's objects contain the digest.
 func (m *Mapping) digest() string { return m.ID[strings.LastIndexByte(m.ID, '#')+1:] }
 
-// Whole is the tag of the table. Whatever the mapping can render for a copy of its routes is covered by it: the configuration has each of
-// these routes give the tag to every copy.
+// Whole is the tag of the table. The configuration has each of the mapping's routes give the tag to every copy, so the
+// tag covers everything that the mapping can render for these copies.
 func (m *Mapping) Whole() policy.Member { return TableTag(m.ID) }
 
-// TableTag is the tag of the table in a mapping's id, known or not.
+// TableTag returns the tag of the table in a mapping's id, whether or not a mapping has the id.
 func TableTag(id string) policy.Member { return policy.NewMember(policy.KindTag, "table:"+tableOf(id)) }
 
-// tableOf is the schema and the table in a mapping's id.
+// tableOf returns the schema and the table in a mapping's id.
 func tableOf(id string) string {
 	if i := strings.LastIndexByte(id, '#'); i >= 0 {
 		return id[:i]
@@ -87,9 +88,10 @@ func tableOf(id string) string {
 	return id
 }
 
-// Members are what one tuple of column values names, in the order of Columns; nil is NULL. A key is named as copies are that
-// lack the value; tags, URLs and prefixes with a NULL in them are not named, since no copy has them. There may be none. An error says
-// that the tuple is none of this mapping, or names more than one change may: the caller then names Whole.
+// Members returns the names that one tuple of column values renders to. The values are in the order of Columns; nil is
+// NULL. For a NULL, a key is rendered as for a copy that lacks the value. Tags, URLs and prefixes with a NULL are left
+// out, since no copy has them. The result may be empty. An error says that the tuple does not fit the mapping, or
+// renders to more names than one change may: the caller then uses Whole.
 func (m *Mapping) Members(values []*string) ([]policy.Member, error) {
 	if len(values) != len(m.Columns) {
 		return nil, fmt.Errorf("render row of %s: it has %d values, and the mapping %d columns", m.ID, len(values), len(m.Columns))
@@ -107,8 +109,9 @@ func (m *Mapping) Members(values []*string) ([]policy.Member, error) {
 	return members, nil
 }
 
-// Resolve says what one row of the outbox names, by the mapping of its id among all: each member once, sorted. It is the tag of the table,
-// and whole, where the row stands for the table, no mapping has the id, or the row does not fit the mapping.
+// Resolve returns the names in one row of the outbox, by the mapping in all that has the id: each member once, sorted.
+// If the row stands for the table, if no mapping has the id, or if the row does not fit the mapping, Resolve returns
+// the tag of the table, and whole is true.
 func Resolve(all []*Mapping, id string, width int, tuples []*string) (members []policy.Member, whole bool) {
 	i := slices.IndexFunc(all, func(m *Mapping) bool { return m.ID == id })
 	if i < 0 || tuples == nil || width != len(all[i].Columns) || width > 0 && len(tuples)%width != 0 {

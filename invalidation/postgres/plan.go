@@ -9,44 +9,46 @@ import (
 	"strings"
 )
 
-// Installation is what a configuration wants of a database.
+// Installation is the state that a configuration wants of a database.
 type Installation struct {
 	Mappings []*Mapping
 	Notify   bool
-	Consumer string // the role that consumes; it is given what it lacks. Empty: nobody is
-	Parts    []Part // what is installed besides, each in a schema of its own
-	Logical         // by which slot changes are told; without one, triggers tell
-	limit    int    // see defaultLimit; zero: that
+	Consumer string // the role that consumes, and gets the privileges that it lacks; empty: no role gets any
+	Parts    []Part // what else is installed, each part in a schema of its own
+	Logical         // the slot that tells of changes; empty: triggers tell
+	limit    int    // see defaultLimit; zero: defaultLimit
 }
 
-// Part is something else that is installed in the database with the feed, and stands for itself: the feed has nothing to do with it.
+// Part is installed in the database with the feed, and is independent of the feed.
 type Part interface {
-	// Plan says what has to run for the part to be there, and for role to have what it needs of it. An empty role is given nothing.
+	// Plan returns the steps that create the part, and give role the privileges that role needs. An empty role gets
+	// none.
 	Plan(ctx context.Context, q Querier, role string) ([]Step, error)
-	// Removal says what takes it away, with all that it holds.
+	// Removal returns the steps that remove the part, with its contents.
 	Removal(ctx context.Context, q Querier) ([]Step, error)
 }
 
-// Step is one statement, and what is wrong as long as it has not run.
+// Step is one statement, and what is wrong until the statement has run.
 type Step struct {
 	Wrong, SQL string
-	After      bool      // it comes after the transaction of the others, in none
-	needs      Privilege // that a role may lack who is told that it has no permission
+	After      bool      // runs after the transaction of the other steps, in none
+	needs      Privilege // a privilege that the installing role may lack, for the advice when the server refuses
 }
 
 // Refusal is a mapping that cannot be installed.
 type Refusal struct {
 	Mapping *Mapping
-	Text    string // what is wrong with it, and what to write instead
+	Text    string // what is wrong with the mapping, and what to write instead
 }
 
-// Error tells all but the file.
+// Error has everything but the name of the file.
 func (r *Refusal) Error() string {
 	return fmt.Sprintf("%d: postgres.feeds: table %s.%s %s", r.Mapping.Line, r.Mapping.Schema, r.Mapping.Table, r.Text)
 }
 
-// Plan compares the database with what is wanted, and says what has to run, in one transaction and in this order; nothing, where all is
-// well. An error joins a *Refusal for each mapping that cannot be installed.
+// Plan compares the database with the wanted state, and returns the steps that have to run, in this order: in one
+// transaction, except for those with After. No steps: the database is as wanted. An error joins a *Refusal for each
+// mapping that cannot be installed.
 func (want *Installation) Plan(ctx context.Context, q Querier) ([]Step, error) {
 	steps, err := want.planFeed(ctx, q)
 	for _, part := range want.Parts {
@@ -57,13 +59,13 @@ func (want *Installation) Plan(ctx context.Context, q Querier) ([]Step, error) {
 		more, err = part.Plan(ctx, q, want.Consumer)
 		steps = append(steps, more...)
 	}
-	// What runs in no transaction comes after the parts too.
+	// Steps outside of the transaction come after the steps of the parts too.
 	after := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return !s.After })
 	steps = append(slices.DeleteFunc(steps, func(s Step) bool { return s.After }), after...)
 	return steps, err
 }
 
-// planFeed is about all but the parts. Where they alone are wanted, nothing is installed for a feed.
+// planFeed plans everything except the parts. If only parts are wanted, nothing is installed for a feed.
 func (want *Installation) planFeed(ctx context.Context, q Querier) ([]Step, error) {
 	if want.Slot != "" && len(want.Mappings) > 0 {
 		return want.planLogical(ctx, q)
@@ -102,7 +104,7 @@ type planner struct {
 	want    *Installation
 	in      *installed
 	steps   []Step
-	rebuilt bool // the shared tables are made anew, without what was in them and whoever had privileges
+	rebuilt bool // the shared tables are made anew, empty and without privileges
 }
 
 func updateVersion(version int) string {
@@ -111,7 +113,7 @@ func updateVersion(version int) string {
 
 func (p *planner) step(wrong, sql string) { p.steps = append(p.steps, Step{Wrong: wrong, SQL: sql}) }
 
-// layout is what all mappings share.
+// layout plans the objects that all mappings share.
 func (p *planner) layout() error {
 	for version := p.in.version; version < layoutVersion; version++ {
 		wrong := "nothing is installed"
@@ -121,7 +123,7 @@ func (p *planner) layout() error {
 		for _, sql := range layouts[version] {
 			if sql == createSchema && !p.in.schema {
 				p.steps = append(p.steps, Step{Wrong: wrong, SQL: sql, needs: Privilege{Kind: "database", Name: "CREATE"}})
-			} else if sql != createSchema { // somebody else may have made it, for a role that may not
+			} else if sql != createSchema { // an administrator may have made the schema
 				p.step(wrong, sql)
 			}
 		}
@@ -145,8 +147,9 @@ func (p *planner) layout() error {
 	return nil
 }
 
-// remove takes away mappings that are wanted no more. What they may owe is told before their marker goes: creating and dropping
-// triggers waits for whoever is changing the table, so that no writer is between the old triggers and the new ones.
+// remove plans the removal of mappings that are not wanted. The tag that a mapping may owe is written as a row before
+// its marker goes. Creating and dropping triggers waits for transactions that are changing the table, so no writer runs
+// between the old triggers and the new ones.
 func (p *planner) remove() {
 	wanted := func(id string) bool {
 		return slices.ContainsFunc(p.want.Mappings, func(m *Mapping) bool { return m.ID == id })
@@ -165,8 +168,8 @@ func (p *planner) remove() {
 	}
 }
 
-// dropFunctions takes away a mapping's functions and, since they depend on them, its triggers: dropping a trigger by itself takes the
-// owner of the table.
+// dropFunctions plans the removal of a mapping's functions. CASCADE removes the triggers too: DROP TRIGGER would take
+// the owner of the table.
 func (p *planner) dropFunctions(m *Mapping, wrong string) {
 	for _, name := range slices.Sorted(maps.Keys(p.in.functions)) {
 		if strings.HasPrefix(name, "changed_"+m.digest()+"_") {
@@ -181,7 +184,8 @@ func (p *planner) drop(function, wrong string) {
 	p.in.triggers = slices.DeleteFunc(p.in.triggers, func(t installedTrigger) bool { return t.Function == function })
 }
 
-// mapping is one mapping: its sequence and marker, its functions, and the triggers on every table in which its rows are.
+// mapping plans one mapping: its sequence, its marker, its functions, and the triggers on every table that holds its
+// rows.
 func (p *planner) mapping(ctx context.Context, q Querier, m *Mapping) error {
 	relations, columns, t, err := readTable(ctx, q, m.Schema, m.Table)
 	if err != nil {
@@ -226,8 +230,8 @@ func (p *planner) mapping(ctx context.Context, q Querier, m *Mapping) error {
 	return nil
 }
 
-// whole tells of the changes that nobody has told of: those from before the triggers were as they have to be. Creating and enabling a
-// trigger waits for whoever is changing the table, so that these changes are in sight when the row is.
+// whole writes a row for the table, for the changes that were made before the triggers were right. Creating and
+// enabling a trigger waits for transactions that are changing the table, so these changes are visible when the row is.
 func (p *planner) whole(m *Mapping, wrong string) {
 	sql := "INSERT INTO cacheproxy.outbox (mapping, width, cause) VALUES (" + literal(m.ID) + ", 0, 'installed')"
 	if !slices.ContainsFunc(p.steps, func(s Step) bool { return s.SQL == sql }) {
@@ -235,8 +239,9 @@ func (p *planner) whole(m *Mapping, wrong string) {
 	}
 }
 
-// covered notes on which relations the triggers are. Another set says that rows have come or gone without a statement that fires a
-// trigger: a table was exchanged, perhaps for one with the same triggers, or a partition was attached or detached.
+// covered records the relations that have the triggers. A different set means that rows have come or gone without a
+// statement that fires a trigger: a table replaced another, perhaps one with the same triggers, or a partition was
+// attached or detached.
 func (p *planner) covered(m *Mapping, relations []relation) {
 	var oids []uint32
 	for _, r := range relations {
@@ -256,7 +261,7 @@ func (p *planner) covered(m *Mapping, relations []relation) {
 		literal(m.ID), joined(oids, ",", func(oid uint32) string { return fmt.Sprint(oid) })))
 }
 
-// check refuses mappings that no trigger can be made for.
+// check refuses mappings for which triggers cannot be made.
 func check(m *Mapping, relations []relation, columns []string, t table) error {
 	refuse := func(format string, args ...any) error { return &Refusal{m, fmt.Sprintf(format, args...)} }
 	if len(relations) == 0 {
@@ -290,7 +295,7 @@ func check(m *Mapping, relations []relation, columns []string, t table) error {
 	return nil
 }
 
-// function is one function as it has to be, or is.
+// function plans one function, and the privileges that its owner needs.
 func (p *planner) function(f function, name string) {
 	is, there := p.in.functions[f.name]
 	if there && p.rebuilt {
@@ -315,7 +320,7 @@ func (p *planner) function(f function, name string) {
 	}
 }
 
-// sameSettings compares what a function sets for itself, as the catalog has it.
+// sameSettings reports whether the settings of a function in the catalog are functionSettings.
 func sameSettings(is []string) bool {
 	var want []string
 	for _, s := range functionSettings {

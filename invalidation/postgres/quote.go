@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// identifier is a name as SQL has it, whatever is in it.
+// identifier quotes a name as SQL, whatever characters the name has.
 func identifier(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// qualified is a name in a schema.
+// qualified quotes a name in a schema.
 func qualified(schema, name string) string { return identifier(schema) + "." + identifier(name) }
 
-// literal is a text as SQL has it. One with a backslash is written so that standard_conforming_strings, which is that of the session in
-// which a function is first called, does not change it.
+// literal quotes a text as SQL. A text with a backslash gets an E prefix: the meaning of a plain literal would depend
+// on standard_conforming_strings in the session that first calls a function.
 func literal(text string) string {
 	quoted := "'" + strings.ReplaceAll(text, "'", "''") + "'"
 	if strings.Contains(text, `\`) {
@@ -21,7 +21,7 @@ func literal(text string) string {
 	return quoted
 }
 
-// dollars quotes the body of a function, in signs that are not in it.
+// dollars quotes the body of a function, between signs that do not occur in the body.
 func dollars(body string) string {
 	sign := "$cacheproxy$"
 	for i := 1; strings.Contains(body, sign); i++ {
@@ -30,7 +30,7 @@ func dollars(body string) string {
 	return sign + body + sign
 }
 
-// joined is f of each element, with separators.
+// joined joins f of each element, with separators.
 func joined[T any](list []T, separator string, f func(T) string) string {
 	parts := make([]string, len(list))
 	for i, s := range list {

@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What decides how the shared relations behave is compared as a whole: every fact about one that the catalog has is one that install makes,
-// and the other way round. So whatever somebody has added, such as a rule, a trigger or row security, by which rows go nowhere or are
-// seen by nobody, is a difference, whether or not it has been thought of.
+// shapes lists every fact that decides how a shared relation behaves. The comparison is complete: each fact in the
+// catalog has to be one that install makes, and the other way round. So an added rule, trigger or row security, which
+// would drop rows or hide them from the consumer, is a difference, and so is an addition that nobody has thought of.
 var shapes = map[string][]string{
 	"installation": {
 		"is a table", "column version integer NOT NULL", "column notify boolean NOT NULL",
@@ -32,7 +32,7 @@ var shapes = map[string][]string{
 	"lost":          {"is a sequence", "counts from 1, 1 to 9223372036854775807 by 1"},
 }
 
-// owedShape is that of each sequence of a mapping.
+// owedShape is the shape of the sequence of each mapping.
 var owedShape = []string{"is a sequence", "counts from 0, 0 to 1 by 1"}
 
 const shapeSQL = `WITH r AS (SELECT c.*, c.oid AS rel FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -56,7 +56,8 @@ const shapeSQL = `WITH r AS (SELECT c.*, c.oid AS rel FROM pg_catalog.pg_class c
 	UNION ALL SELECT relname, pg_catalog.format('counts from %s, %s to %s by %s', seqstart, seqmin, seqmax, seqincrement) || CASE WHEN seqcycle THEN ', and again' ELSE '' END
 		FROM r JOIN pg_catalog.pg_sequence ON seqrelid = rel`
 
-// surplusSQL are the privileges on shared relations that somebody has who neither owns them nor needs them to consume or to write down changes.
+// surplusSQL lists privileges on shared relations of roles other than the owner. INSERT on outbox is left out for
+// owners of functions.
 const surplusSQL = `SELECT c.relname::text AS relation, c.relkind = 'S' AS sequence, a.privilege_type AS privilege,
 		CASE a.grantee WHEN 0 THEN '' ELSE pg_catalog.pg_get_userbyid(a.grantee)::text END AS role
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, pg_catalog.aclexplode(c.relacl) a
@@ -68,10 +69,10 @@ type surplus struct {
 	Relation  string
 	Sequence  bool
 	Privilege string
-	Role      string // empty: everybody
+	Role      string // empty: PUBLIC
 }
 
-// readShapes reads the facts about each relation in the schema, and the privileges that nobody needs.
+// readShapes reads the facts about each relation in the schema, and the surplus privileges.
 func (in *installed) readShapes(ctx context.Context, q Querier) error {
 	var names []string
 	for _, s := range shared {
@@ -85,8 +86,8 @@ func (in *installed) readShapes(ctx context.Context, q Querier) error {
 	return err
 }
 
-// Shapes are the facts about each relation of a schema that decide how it behaves. Those that are named have to have the owner of its table
-// installation.
+// Shapes returns, by relation, the facts about the relations of a schema that decide how they behave. The relations in
+// names have to have the same owner as the table installation of the schema: another owner is a fact.
 func Shapes(ctx context.Context, q Querier, schema string, names []string) (map[string][]string, error) {
 	facts, err := list(ctx, q, shapeSQL, pgx.RowToStructByName[struct{ Name, Fact string }], names, schema)
 	shapes := map[string][]string{}
@@ -96,7 +97,7 @@ func Shapes(ctx context.Context, q Querier, schema string, names []string) (map[
 	return shapes, err
 }
 
-// differences are what a relation lacks, and what it has besides.
+// differences describes the facts that a relation lacks, and those that install does not make.
 func differences(is, want []string) string {
 	var all []string
 	for _, f := range want {
@@ -112,8 +113,9 @@ func differences(is, want []string) string {
 	return strings.Join(all, "; ")
 }
 
-// shape compares the shared relations. A sequence is set right. Tables are made anew, all of them, since what a table of another shape holds,
-// or has let go, is not known: their markers are gone with them, so that each mapping tells of its whole table once more.
+// shape compares the shared relations. The sequences consumed and lost are altered in place, unless their owner
+// differs. For any other difference all tables are made anew, since nobody knows which rows a table of another shape
+// holds or has dropped. The markers go with the tables, so that each mapping writes a row for its whole table.
 func (p *planner) shape() {
 	var wrong []string
 	for _, s := range shared {
@@ -140,7 +142,7 @@ func (p *planner) shape() {
 	for _, s := range p.in.surplus {
 		i := slices.IndexFunc(shared, func(o struct{ name, privileges string }) bool { return o.name == s.Relation })
 		if s.Role != "" && slices.Contains(strings.Split(shared[i].privileges, ", "), s.Privilege) {
-			continue // as a consumer has it, perhaps one of another configuration that is still in force
+			continue // a consumer has this privilege, perhaps one of another configuration that is still in force
 		}
 		who, from, kind := "role "+s.Role, identifier(s.Role), "TABLE"
 		if s.Role == "" {
@@ -153,7 +155,7 @@ func (p *planner) shape() {
 	}
 }
 
-// sequence sets right how a sequence counts.
+// sequence alters a sequence to count as install has it.
 func (p *planner) sequence(wrong, name, counts string) {
 	p.step(wrong, "ALTER SEQUENCE cacheproxy."+identifier(name)+" INCREMENT 1 "+counts+" NO CYCLE")
 	if p.in.persistence(name) != "is a sequence" {
@@ -170,7 +172,8 @@ func (in *installed) persistence(name string) string {
 	return ""
 }
 
-// rebuild makes the shared tables anew. Ids go on, since consumers remember up to which they are through.
+// rebuild makes the shared tables anew. The sequence of ids goes on, since consumers remember the id up to which they
+// have consumed.
 func (p *planner) rebuild(wrong string) {
 	p.step(wrong, "DROP TABLE cacheproxy.installation, cacheproxy.outbox, cacheproxy.marker, cacheproxy.covered")
 	for version, statements := range layouts {

@@ -11,17 +11,18 @@ import (
 )
 
 const (
-	// slotTimeout is how long making a slot waits for the transactions that are changing something then.
+	// slotTimeout bounds the creation of a slot, which waits for the transactions that are writing at that moment.
 	slotTimeout = 30 * time.Second
-	// dropAttempts is how often a slot is tried to be dropped that somebody reads just then.
+	// dropAttempts bounds the attempts to drop a slot that another session is reading; dropPause lies between two of
+	// them.
 	dropAttempts, dropPause = 20, 100 * time.Millisecond
 )
 
-// slotState is what the catalog says of a slot.
+// slotState is a row of the catalog about a slot.
 type slotState struct {
 	Plugin   string
 	Database string
-	Status   string // lost: what it had to keep is gone
+	Status   string // lost: the server has removed log that the slot had to keep
 }
 
 func readSlot(ctx context.Context, q Querier, name string) (*slotState, error) {
@@ -33,7 +34,7 @@ func readSlot(ctx context.Context, q Querier, name string) (*slotState, error) {
 	return &found[0], nil
 }
 
-// server refuses one that cannot decode.
+// server refuses a server that cannot decode.
 func (p *planner) server(ctx context.Context, q Querier) error {
 	var version int
 	var level string
@@ -49,7 +50,7 @@ func (p *planner) server(ctx context.Context, q Querier) error {
 	return nil
 }
 
-// slot makes the slot, after everything else and in no transaction, as PostgreSQL demands.
+// slot plans the creation of the slot, after all other steps and outside of a transaction, as PostgreSQL demands.
 func (p *planner) slot(ctx context.Context, q Querier) error {
 	name := p.want.Slot
 	is, err := readSlot(ctx, q, name)
@@ -83,12 +84,12 @@ func dropSlot(name string) string {
 	return "SELECT pg_catalog.pg_drop_replication_slot(" + literal(name) + ")"
 }
 
-// after is a step that comes after the transaction.
+// after plans a step that runs after the transaction.
 func (p *planner) after(wrong, sql string) {
 	p.steps = append(p.steps, Step{Wrong: wrong, SQL: sql, After: true})
 }
 
-// replicates lets the consumer read slots, which takes an attribute of the role, or on RDS a role.
+// replicates lets the consumer read slots. The privilege is an attribute of the role, or on RDS membership in a role.
 func (p *planner) replicates(ctx context.Context, q Querier) error {
 	role := p.want.Consumer
 	if role == "" {
@@ -111,7 +112,7 @@ func (p *planner) replicates(ctx context.Context, q Querier) error {
 	return nil
 }
 
-// afterwards carries out the steps that come after the transaction.
+// afterwards runs the steps that come after the transaction.
 func afterwards(ctx context.Context, conn *pgx.Conn, steps []Step) error {
 	for _, s := range steps {
 		if !s.After {
@@ -132,7 +133,8 @@ func afterwards(ctx context.Context, conn *pgx.Conn, steps []Step) error {
 	return nil
 }
 
-// exec runs a statement, again and again for a while where it finds a slot in use: who consumes holds it for a moment at a time.
+// exec runs a statement, and repeats the statement up to dropAttempts times while the slot is in use. A consumer holds
+// a slot for a moment at a time.
 func exec(ctx context.Context, conn *pgx.Conn, sql string) error {
 	for i := 0; ; i++ {
 		_, err := conn.Exec(ctx, sql)
@@ -145,7 +147,7 @@ func exec(ctx context.Context, conn *pgx.Conn, sql string) error {
 	}
 }
 
-// Warnings are what is as it has to be, and may do harm.
+// Warnings lists settings that are valid and may do harm.
 func (want *Installation) Warnings(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	if want.Slot == "" {
 		return nil, nil
@@ -160,7 +162,8 @@ func (want *Installation) Warnings(ctx context.Context, conn *pgx.Conn) ([]strin
 	return nil, nil
 }
 
-// RemoveLogical takes away a slot and a publication. What is sent of old rows (REPLICA IDENTITY) stays: how it was is not known.
+// RemoveLogical drops a slot and a publication. The replica identity of the tables (REPLICA IDENTITY) stays: nobody
+// knows what it was before.
 func RemoveLogical(ctx context.Context, conn *pgx.Conn, l Logical) (done []Step, err error) {
 	const wrong = "is installed"
 	is, err := readSlot(ctx, conn, l.Slot)

@@ -11,18 +11,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Told is what the catalog says of how logical decoding tells of a mapping's table.
+// Told describes how logical decoding tells of a mapping's table.
 type Told struct {
-	Gap       string   // why changes may go untold; empty: none does
-	Relations []uint32 // in which the rows are: the table, its partitions and what inherits from it
-	// State is another one where the relations are others: rows have then come or gone without a change of any.
+	Gap       string   // why changes may go untold; empty: all changes are told
+	Relations []uint32 // the relations that hold the rows: the table, its partitions and the tables that inherit from it
+	// State changes whenever the set of relations changes: rows have then come or gone without a change of any row.
 	State string
-	// Moves says that an update may be told as a row that goes and one that comes, since the table has partitions.
+	// Moves says that an update may arrive as a delete and an insert, since the table has partitions.
 	Moves bool
 }
 
-// toldSQL has a row for each relation of each mapping, as gapsSQL has. It reads what everybody may read. What the view has of a
-// publication's columns and filters came with PostgreSQL 15.
+// toldSQL has a row for each relation of each mapping, as gapsSQL has. The query needs no privileges. The columns and
+// filters of a publication are in the view since PostgreSQL 15; to_jsonb lets the query run on 14 too.
 const toldSQL = `WITH RECURSIVE of(mapping, oid, top) AS (
 		SELECT w.mapping, c.oid, true FROM unnest($1::text[], $2::text[], $3::text[]) AS w(mapping, schema, name)
 		JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
@@ -40,7 +40,8 @@ const toldSQL = `WITH RECURSIVE of(mapping, oid, top) AS (
 		FROM pg_catalog.pg_publication_tables v WHERE pubname = $4) t ON t.schemaname = n.nspname AND t.tablename = c.relname
 	ORDER BY 1, o.top DESC, 4, 5`
 
-// publicationSQL is whether a publication sends what it has to; without a row there is none.
+// publicationSQL asks whether a publication sends all kinds of changes, each partition as itself. No row: the
+// publication does not exist.
 const publicationSQL = `SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AND NOT pubviaroot FROM pg_catalog.pg_publication WHERE pubname = $1`
 
 // toldRelation is a row of toldSQL.
@@ -59,8 +60,8 @@ type toldRelation struct {
 
 func (r *toldRelation) String() string { return r.Schema + "." + r.Name }
 
-// identified reports whether old rows are sent with all columns that the mapping needs. An update of a row without any identity fails, for
-// whoever makes it, once a publication has the table.
+// identified reports whether old rows are sent with all columns that the mapping needs. A relation without any identity
+// is not identified either: once a publication has the relation, PostgreSQL refuses each update of its rows.
 func (r *toldRelation) identified(m *Mapping) bool {
 	if r.Identity == "f" {
 		return true
@@ -73,7 +74,7 @@ func (r *toldRelation) identified(m *Mapping) bool {
 	return len(r.Key) > 0
 }
 
-// sends reports whether the publication has the relation, whole.
+// sends reports whether the publication has the relation with all rows and all columns that the mapping needs.
 func (r *toldRelation) sends(m *Mapping) bool {
 	for _, column := range slices.Concat(m.Columns, m.Watched) {
 		if r.Sent != "" && !strings.Contains(r.Sent, jsonText(column)) {
@@ -83,7 +84,7 @@ func (r *toldRelation) sends(m *Mapping) bool {
 	return r.Published && !r.Filtered
 }
 
-// readTold reads the relations of mappings, and whether the publication is there and sends what it has to.
+// readTold reads the relations of mappings, and whether the publication exists (there) and has the right settings.
 func readTold(ctx context.Context, q Querier, publication string, mappings []*Mapping) (all []toldRelation, there, right bool, err error) {
 	var ids, schemas, names []string
 	for _, m := range mappings {
@@ -97,8 +98,8 @@ func readTold(ctx context.Context, q Querier, publication string, mappings []*Ma
 	return all, len(found) > 0, len(found) > 0 && found[0], err
 }
 
-// ReadTold says of each mapping, by its id, how logical decoding tells of its table with a publication. An error says that this could not
-// be read.
+// ReadTold describes, by the id of each mapping, how logical decoding tells of the mapping's table with a publication.
+// An error says that the catalog could not be read.
 func ReadTold(ctx context.Context, conn *pgx.Conn, publication string, mappings []*Mapping) (map[string]Told, error) {
 	found, there, right, err := readTold(ctx, conn, publication, mappings)
 	if err != nil {

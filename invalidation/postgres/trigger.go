@@ -6,19 +6,20 @@ import (
 	"strings"
 )
 
-// wantedTrigger is one trigger as it has to be.
+// wantedTrigger is one trigger as install makes it.
 type wantedTrigger struct {
 	name, function, clause string
 	kind                   int16  // pg_trigger.tgtype
 	enabled                string // pg_trigger.tgenabled
 }
 
-// The bits of pg_trigger.tgtype: a trigger after a statement has none of the others.
+// triggerBits are bits of pg_trigger.tgtype. A trigger AFTER a statement has none of the other bits.
 var triggerBits = map[Event]int16{Insert: 4, Delete: 8, Update: 16, Truncate: 32}
 
-// triggers are those of one table. A statement fires those of the table that it names, and of no other: neither those of a partition when it
-// names the parent, nor the other way round. So each has its own. Replication names no table: it brings rows, which fire the triggers
-// of rows alone, where the rows are.
+// triggers returns the triggers of one table. A statement fires only the triggers of the table that the statement
+// names: not those of a partition when the statement names the parent, nor the other way round. So each table has its
+// own. Replication names no table: replication brings rows, which fire row triggers alone, of the table that holds the
+// rows.
 func (m *Mapping) triggers(r relation) (all []wantedTrigger) {
 	for _, e := range m.On {
 		clause := fmt.Sprintf("AFTER %s ON %s", strings.ToUpper(string(e)), qualified(r.Schema, r.Name))
@@ -28,7 +29,7 @@ func (m *Mapping) triggers(r relation) (all []wantedTrigger) {
 		}[e]
 		t := wantedTrigger{"cacheproxy_" + m.digest() + "_" + string(e), m.functionName(e, false), clause + rows + " FOR EACH STATEMENT", triggerBits[e], "O"}
 		if m.Replicated && e == Truncate {
-			t.enabled = "A" // replication has it as a statement
+			t.enabled = "A" // replication applies TRUNCATE as a statement
 		}
 		all = append(all, t)
 		if m.Replicated && e != Truncate && r.Kind == "r" {
@@ -44,7 +45,7 @@ func (p *planner) triggers(m *Mapping, r relation) {
 	}
 }
 
-// rows are the names of the tables of rows that the trigger gives its function: of old rows, of new rows.
+// rows are the names of the transition tables that the trigger gives its function: of old rows, of new rows.
 func (t *wantedTrigger) rows() (names [2]string) {
 	if strings.Contains(t.clause, "OLD TABLE") {
 		names[0] = oldRows
@@ -60,7 +61,7 @@ func (p *planner) trigger(want wantedTrigger, r relation) {
 	create := fmt.Sprintf("CREATE TRIGGER %s %s EXECUTE FUNCTION cacheproxy.%s()", identifier(want.name), want.clause, identifier(want.function))
 	enable := fmt.Sprintf("ALTER TABLE %s ENABLE %sTRIGGER %s", on, map[string]string{"A": "ALWAYS ", "R": "REPLICA "}[want.enabled], identifier(want.name))
 	i := slices.IndexFunc(p.in.triggers, func(t installedTrigger) bool { return t.Relation == r.OID && t.Name == want.name })
-	if i < 0 { // it may be there under a name of somebody else's
+	if i < 0 { // somebody may have renamed the trigger
 		i = slices.IndexFunc(p.in.triggers, func(t installedTrigger) bool {
 			return t.Relation == r.OID && t.Function == want.function && !strings.HasPrefix(t.Name, "cacheproxy_")
 		})

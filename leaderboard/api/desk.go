@@ -15,7 +15,7 @@ import (
 	"cacheproxy/leaderboard/memory"
 )
 
-// Desk answers requests for boards. It is safe for concurrent use.
+// Desk answers requests for boards. A Desk is safe for concurrent use.
 type Desk struct {
 	Permits
 	records leaderboard.Records
@@ -23,7 +23,8 @@ type Desk struct {
 	tops    tops
 }
 
-// NewDesk makes a desk. Nil records are in this process, and end with it. timeout is how long they are waited for, for one request.
+// NewDesk makes a desk. If records is nil, the records are in this process, and are lost when it ends. timeout bounds
+// the wait for the records in one request.
 func NewDesk(records leaderboard.Records, timeout time.Duration) *Desk {
 	if records == nil {
 		records = memory.New(time.Now)
@@ -31,24 +32,24 @@ func NewDesk(records leaderboard.Records, timeout time.Duration) *Desk {
 	return &Desk{records: records, timeout: timeout}
 }
 
-// Sent is what a client submits.
+// Sent is a submission of a client.
 type Sent struct {
 	Board string
-	Key   string // of idempotency, with whose it is; empty: none
-	As    string // the only player that it may submit for; empty: any
+	Key   string // the idempotency key, with the client that it belongs to; empty: none
+	As    string // the only player that the client may submit for; empty: any
 	Body  []byte
 }
 
-// Answer is what a client gets.
+// Answer is the answer to a client.
 type Answer struct {
 	Body     []byte
-	Tag      string        // entity-tag of a read; empty: it was none
-	Age      time.Duration // since the records were asked
-	Repeated bool          // a submission with this key had been recorded before
-	Count    int           // of submissions that were recorded
+	Tag      string        // entity-tag of a read; empty: not a read
+	Age      time.Duration // since the records were read
+	Repeated bool          // a submission with this key was recorded before
+	Count    int           // number of submissions that were recorded
 }
 
-// Submit records a submission. Its error is a *Refusal.
+// Submit records a submission. The error is a *Refusal.
 func (d *Desk) Submit(ctx context.Context, r *Route, s Sent) (*Answer, error) {
 	list, batch, refused := r.parse(s.Body)
 	if refused != nil {
@@ -63,11 +64,11 @@ func (d *Desk) Submit(ctx context.Context, r *Route, s Sent) (*Answer, error) {
 	if s.Key != "" {
 		request.Key, request.Print = digest([]byte(s.Key)), printOf(list)
 	}
-	// A client that leaves does not end this halfway: what became of the submission would not be known to anybody.
+	// A client that leaves does not cancel the call: otherwise nobody would know whether the submission was recorded.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.timeout)
 	defer cancel()
 	receipts, repeated, err := d.records.Submit(ctx, r.Rules, request)
-	// Also where it failed: it may be recorded.
+	// After an error too, since the submission may be recorded.
 	if err != nil || concerns(r.Rules, receipts, r.Most()) {
 		d.tops.drop(boardID{r, s.Board})
 	}
@@ -81,7 +82,7 @@ func (d *Desk) Submit(ctx context.Context, r *Route, s Sent) (*Answer, error) {
 	return a, nil
 }
 
-// Read answers a question about a board. Its error is a *Refusal.
+// Read answers a question about a board. The error is a *Refusal.
 func (d *Desk) Read(ctx context.Context, r *Route, board, query string, now time.Time) (*Answer, error) {
 	q, refused := r.ask(query)
 	if refused != nil {
@@ -101,7 +102,7 @@ func (d *Desk) Read(ctx context.Context, r *Route, board, query string, now time
 	case q.player != "":
 		var e leaderboard.Entry
 		e, err = d.records.Player(bounded, r.Rules, board, q.player)
-		if errors.Is(err, leaderboard.ErrBeyond) { // who is beyond the ranks that are kept, and who never submitted, are not told apart
+		if errors.Is(err, leaderboard.ErrBeyond) { // may also be a player that never submitted
 			e, err = leaderboard.Entry{Player: q.player}, nil
 		}
 		if err == nil {
@@ -109,7 +110,7 @@ func (d *Desk) Read(ctx context.Context, r *Route, board, query string, now time
 		}
 	default:
 		body, begun, err = d.tops.of(bounded, boardID{r, board}, q.top, now, func() ([]byte, error) {
-			// For all who wait, whoever of them leaves.
+			// The read continues for all that wait, even if one of them leaves.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.timeout)
 			defer cancel()
 			v, err := d.records.Top(ctx, r.Rules, board, q.top)
@@ -125,19 +126,19 @@ func (d *Desk) Read(ctx context.Context, r *Route, board, query string, now time
 	return &Answer{Body: body, Tag: tagOf(body), Age: max(now.Sub(begun), 0)}, nil
 }
 
-// tagOf is the entity-tag of a body (RFC 9110 §8.8.3): a strong one, since it is made of its bytes.
+// tagOf returns a strong entity-tag (RFC 9110 §8.8.3), since the tag is made of the bytes of the body.
 func tagOf(body []byte) string {
 	sum := sha256.Sum256(body)
 	return `"` + hex.EncodeToString(sum[:12]) + `"`
 }
 
-// digest is a short name for bytes that nobody can find others for.
+// digest is a short name for bytes, for which nobody can find other bytes.
 func digest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// printOf is the same for the same submissions, however their JSON was written.
+// printOf is the same for equal submissions, however their JSON is written.
 func printOf(list []leaderboard.Submission) string {
 	var b []byte
 	for _, s := range list {

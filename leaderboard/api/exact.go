@@ -6,15 +6,16 @@ import (
 	"strings"
 )
 
-// maxDigits is how many characters a score may be written with: every number that is kept can be, and none costs more to read.
+// maxDigits bounds the characters of a score. Every number that can be stored fits, and longer texts would only cost
+// time to parse.
 const maxDigits = 1100
 
-// exactly is a number of JSON as it is written. known is false where its exponent is beyond those of the numbers that scores are kept as:
-// it would cost as many digits. The number is one that strconv has read.
+// exactly returns the exact value of a JSON number that strconv has parsed. known is false if the exponent is beyond
+// those of 64-bit numbers: the exact value would need as many digits as the exponent says.
 func exactly(text string) (exact *big.Rat, known bool) {
 	if i := strings.IndexAny(text, "eE"); i >= 0 {
 		mantissa := strings.Trim(text[:i], "-0.")
-		if mantissa == "" { // zero, whatever its exponent
+		if mantissa == "" { // zero with any exponent
 			return new(big.Rat), true
 		}
 		if e, err := strconv.Atoi(text[i+1:]); err != nil || e < -2*maxDigits || e > 2*maxDigits {
@@ -24,11 +25,11 @@ func exactly(text string) (exact *big.Rat, known bool) {
 	return new(big.Rat).SetString(text)
 }
 
-// exactOf is a bound as it is written: 0.1 is that, and not the nearest of the numbers that are kept, which is a little more.
+// exactOf returns a bound as written: 0.1 is exactly that, and not the nearest 64-bit number, which is a little larger.
 func exactOf(bound float64) *big.Rat {
 	exact, ok := new(big.Rat).SetString(number(bound))
 	if !ok {
-		return new(big.Rat) // a finite number has a text
+		return new(big.Rat) // a finite number always parses
 	}
 	return exact
 }

@@ -7,27 +7,28 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// Permit is what a service has allowed a client.
+// Permit is the permission that a service has given to a client.
 type Permit struct {
-	Player string // as whom it may submit, and as nobody else; empty: the service does not say
+	Player string // the only player that the client may submit as; empty: the service names none
 	until  time.Time
 }
 
 const (
-	// permitted is for how long a permission is remembered: a client whose access was taken away has it as long at most.
+	// permitted is how long a permission is remembered. A client keeps a withdrawn permission for that long at most.
 	permitted = 5 * time.Second
-	// maxPermits bounds what is remembered.
+	// maxPermits bounds the number of remembered permissions.
 	maxPermits = 10_000
 )
 
-// Permits remembers for a short time whom a service has allowed what. Refusals are not remembered: who was refused may be allowed at the
-// next request. The zero value is ready, and safe for concurrent use.
+// Permits remembers permissions for a short time. Refusals are not remembered: a client may be permitted at its next
+// request. The zero value is ready, and safe for concurrent use.
 type Permits struct {
 	mu    lockorder.Mutex[lockorder.Permits]
 	known map[[sha256.Size]byte]Permit
 }
 
-// Find gives what is known of a question. It holds everything that the service could have gone by.
+// Find returns the remembered permission for a question. The question has to contain everything on which the service
+// may have based its answer.
 func (p *Permits) Find(question string, now time.Time) (Permit, bool) {
 	id := sha256.Sum256([]byte(question))
 	p.mu.Lock()
@@ -36,14 +37,14 @@ func (p *Permits) Find(question string, now time.Time) (Permit, bool) {
 	return found, ok && now.Before(found.until)
 }
 
-// Keep remembers an answer that came to a question asked at a time.
+// Keep remembers the answer to a question that was asked at a time.
 func (p *Permits) Keep(question string, permit Permit, asked time.Time) {
 	id := sha256.Sum256([]byte(question))
 	permit.until = asked.Add(permitted)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known == nil || len(p.known) >= maxPermits {
-		p.known = map[[sha256.Size]byte]Permit{} // all are asked for once more, which costs a request each
+		p.known = map[[sha256.Size]byte]Permit{} // each is asked for again, which costs one request
 	}
 	p.known[id] = permit
 }

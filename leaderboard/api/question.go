@@ -6,19 +6,20 @@ import (
 	"strconv"
 )
 
-// question is what a read asks: the top, what is around a player, or one player.
+// question is the question of a read: the top, the places around a player, or one player.
 type question struct {
-	top    int // zero: not the top
+	top    int // zero: the top is not asked for
 	around string
 	n      int // places before and after
 	player string
 }
 
-// maxAround and usualAround are how many places before and after a player a read may ask for, and gets where it does not say.
+// maxAround bounds the places before and after a player in a read. usualAround is their number if the read does not
+// say.
 const maxAround, usualAround = 50, 5
 
-// ask reads a query: ?top=N, ?around=PLAYER&n=N or ?player=PLAYER; nothing: the top. Other parameters are not looked at, such as those
-// by which clients get past caches.
+// ask parses a query: ?top=N, ?around=PLAYER&n=N or ?player=PLAYER. An empty query asks for the top. Other parameters
+// are ignored, such as those by which clients bypass caches.
 func (r *Route) ask(query string) (q question, refused *Refusal) {
 	values, err := url.ParseQuery(query)
 	if err != nil {

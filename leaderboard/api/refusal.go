@@ -9,24 +9,24 @@ import (
 	"cacheproxy/leaderboard"
 )
 
-// Refusal is why a request gets no answer, as its client is told.
+// Refusal is the reason for which a request is refused, in words for its client.
 type Refusal struct {
-	Code int // 4xx: it is wrong as it is. 503: it may come again.
+	Code int // 4xx: the request is wrong. 503: the client may repeat the request.
 	Text string
-	Err  error // of the records, for the log; nil: they were asked and have refused, or were not asked
+	Err  error // error of the records, for the log; nil: the records refused, or were not asked
 }
 
 // Error implements error.
 func (r *Refusal) Error() string { return r.Text }
 
-// Unwrap gives the error of the records.
+// Unwrap returns the error of the records.
 func (r *Refusal) Unwrap() error { return r.Err }
 
 func refusef(code int, format string, args ...any) *Refusal {
 	return &Refusal{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
-// refusalOf says what an error of the records means for a client. submits: it was a submission.
+// refusalOf turns an error of the records into a refusal. submits says that the request was a submission.
 func (r *Route) refusalOf(err error, player string, submits bool) *Refusal {
 	again := ""
 	if submits {

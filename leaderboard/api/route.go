@@ -6,34 +6,35 @@ import (
 	"cacheproxy/leaderboard"
 )
 
-// Route is what a route says of its boards. It is not changed while it is in use.
+// Route is the settings of a route for its boards. A Route does not change while it is in use.
 type Route struct {
 	Rules              *leaderboard.Rules
 	Player, Score      string  // names of the JSON fields of a submission
 	MinScore, MaxScore float64 // of one submission; within 2^53 either way
-	MaxBatch           int     // submissions of one request
-	// AuthorizeUpstream is the name of the upstream that is asked first whether a client may submit or read, at AuthorizePath. Empty: nobody is.
+	MaxBatch           int     // bound for the submissions of one request
+	// AuthorizeUpstream names the upstream that decides, at AuthorizePath, whether a client may submit or read. Empty:
+	// no upstream is asked.
 	AuthorizeUpstream, AuthorizePath string
 	Shape                            Shape
-	Archive                          *Archive // nil: there is none
+	Archive                          *Archive // nil: no archive
 }
 
-// Archive says what goes to PostgreSQL.
+// Archive says which data go to PostgreSQL.
 type Archive struct {
-	Submissions bool          // each by itself, too
-	Retention   time.Duration // of what is there; zero: for ever
+	Submissions bool          // also every submission by itself
+	Retention   time.Duration // of the archive's data; zero: for ever
 }
 
 const (
-	// MaxBody is the largest submission that is read, in bytes.
+	// MaxBody bounds the bytes of a submission.
 	MaxBody = 1 << 20
-	// Fresh is for how long what was read of a board answers those who ask for the same.
+	// Fresh is how long an answer that was read from a board serves further readers that ask the same.
 	Fresh = 250 * time.Millisecond
 
-	maxName = 256 // bytes of a player's name
+	maxName = 256 // bound for the bytes of a player's name
 )
 
-// Most is how many places a read may ask for.
+// Most bounds the places that a read may ask for.
 func (r *Route) Most() int {
 	if r.Rules.Top > 0 {
 		return r.Rules.Top
@@ -41,5 +42,5 @@ func (r *Route) Most() int {
 	return 1000
 }
 
-// usual is how many places a read gets that does not say.
+// usual is the number of places in an answer to a read without a number.
 func (r *Route) usual() int { return min(100, r.Most()) }

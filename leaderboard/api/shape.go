@@ -10,13 +10,13 @@ import (
 	"cacheproxy/leaderboard"
 )
 
-// Shape is the JSON of answers, as templates: a name in braces stands for its value.
+// Shape is the JSON of answers, as templates. A name in braces stands for its value.
 type Shape struct{ Board, Entry, Player, Receipt Form }
 
-// Form is one template. It is not changed once it is parsed.
-type Form struct{ parts []string } // text and names by turns
+// Form is one template. A Form does not change once it is parsed.
+type Form struct{ parts []string } // text and names alternate
 
-// The names that each form may have.
+// The names that each form may use.
 var (
 	BoardNames   = []string{"board", "entries", "players"}
 	EntryNames   = []string{"rank", "player", "score", "at"}
@@ -24,7 +24,7 @@ var (
 	ReceiptNames = []string{"board", "rank", "player", "score", "beyond"}
 )
 
-// ParseForm reads a template whose values are JSON with every value in place.
+// ParseForm parses a template that has to be JSON once every name has a value.
 func ParseForm(text string, names []string) (Form, error) {
 	var f Form
 	rest, literal := text, strings.Builder{}
@@ -50,7 +50,7 @@ func ParseForm(text string, names []string) (Form, error) {
 	return f, nil
 }
 
-// plain reports whether what is in braces can only have been meant as a name.
+// plain reports whether the text in braces can only be meant as a name.
 func plain(name string) bool {
 	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
@@ -65,7 +65,7 @@ func (f Form) append(dst []byte, value func(name string) string) []byte {
 	return dst
 }
 
-// DefaultShape is what answers look like where a route does not say.
+// DefaultShape is the shape of answers of a route without a shape.
 var DefaultShape = map[string]string{
 	"board":   `{"board": {board}, "players": {players}, "entries": {entries}}`,
 	"entry":   `{"rank": {rank}, "player": {player}, "score": {score}, "at": {at}}`,
@@ -73,7 +73,7 @@ var DefaultShape = map[string]string{
 	"receipt": `{"player": {player}, "score": {score}, "rank": {rank}, "beyond": {beyond}}`,
 }
 
-// view writes a part of a board.
+// view formats a part of a board.
 func (r *Route) view(board string, v leaderboard.View) []byte {
 	entries := []byte{'['}
 	for i, e := range v.Entries {
@@ -94,17 +94,17 @@ func (r *Route) view(board string, v leaderboard.View) []byte {
 	}), '\n')
 }
 
-// one writes the place of one player.
+// one formats the place of one player.
 func (r *Route) one(board string, e leaderboard.Entry) []byte {
 	return append(r.Shape.Player.append(nil, func(name string) string {
 		if name == "score" && e.Rank == 0 {
-			return "null" // nobody knows it
+			return "null" // the score is unknown
 		}
 		return r.valueOf(name, board, e)
 	}), '\n')
 }
 
-// receipts write what became of submissions: one as an object, several as a list.
+// receipts formats the outcome of submissions: one as an object, a batch as a list.
 func (r *Route) receipts(board string, list []leaderboard.Receipt, batch bool) []byte {
 	var dst []byte
 	if batch {
@@ -117,7 +117,7 @@ func (r *Route) receipts(board string, list []leaderboard.Receipt, batch bool) [
 		e := leaderboard.Entry{Rank: of.Rank, Player: of.Player, Score: of.Score}
 		dst = r.Shape.Receipt.append(dst, func(name string) string {
 			if of.Loading && name != "board" && name != "player" {
-				return "null" // nobody knows it yet
+				return "null" // unknown until the board is loaded
 			}
 			return r.valueOf(name, board, e)
 		})
@@ -146,14 +146,14 @@ func (r *Route) valueOf(name, board string, e leaderboard.Entry) string {
 	return "null"
 }
 
-// number writes a score, which is finite, without an exponent.
+// number formats a finite score without an exponent.
 func number(score float64) string { return strconv.FormatFloat(score, 'f', -1, 64) }
 
-// text writes a string as JSON. What a browser would take for HTML is escaped.
+// text formats a string as JSON. Characters that a browser could take for HTML are escaped.
 func text(s string) string {
 	quoted, err := json.Marshal(s)
 	if err != nil {
-		return `""` // a string has a form
+		return `""` // a string always encodes
 	}
 	return string(quoted)
 }

@@ -17,7 +17,8 @@ import (
 	"cacheproxy/leaderboard"
 )
 
-// parse reads a submission: an object, or a list of objects, each with the two fields of the route. Other fields are not looked at.
+// parse parses a submission: an object, or a list of objects, each with the two fields of the route. Other fields are
+// ignored.
 func (r *Route) parse(body []byte) (list []leaderboard.Submission, batch bool, refused *Refusal) {
 	if !utf8.Valid(body) {
 		return nil, false, refusef(http.StatusBadRequest, "the body is not UTF-8")
@@ -70,7 +71,7 @@ func (r *Route) parse(body []byte) (list []leaderboard.Submission, batch bool, r
 	return list, batch, nil
 }
 
-// object reads the rest of an object whose brace was read.
+// object parses the rest of an object, after its opening brace.
 func (r *Route) object(dec *json.Decoder) (s leaderboard.Submission, refused *Refusal) {
 	fields := map[string]json.RawMessage{}
 	for dec.More() {
@@ -78,7 +79,7 @@ func (r *Route) object(dec *json.Decoder) (s leaderboard.Submission, refused *Re
 		if err != nil {
 			return s, r.unreadable(err)
 		}
-		field := name.(string) // the decoder lets nothing else stand for a name
+		field := name.(string) // the decoder accepts only strings as names
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
 			return s, r.unreadable(err)
@@ -108,7 +109,7 @@ func (r *Route) object(dec *json.Decoder) (s leaderboard.Submission, refused *Re
 	return s, checkName(r.Player, s.Player)
 }
 
-// Check says what is wrong with a score of a player, as it was written; nil: nothing is. Its error is a *Refusal.
+// Check checks a player and a score, as written. The error is a *Refusal.
 func (r *Route) Check(player, score string) (s leaderboard.Submission, err error) {
 	of, refused := r.score(score)
 	if refused == nil {
@@ -120,10 +121,11 @@ func (r *Route) Check(player, score string) (s leaderboard.Submission, err error
 	return leaderboard.Submission{Player: player, Score: of}, nil
 }
 
-// score reads a number, and holds it against what the route takes.
+// score parses a number, and checks the number against the limits of the route.
 //
-// Invariant: bounds, and whether it is an integer, are decided by the number as it was written, and not by the nearest of those that are kept:
-// 9007199254740993 is beyond 2^53 though the nearest is not. Of a fraction the nearest is kept, as of any number of JSON (RFC 8259 §6).
+// Invariant: the limits, and the test for integers, apply to the number as written, and not to the nearest 64-bit
+// number: 9007199254740993 is beyond 2^53, though the nearest is not. Of a fraction, the nearest number is stored, as
+// for any number of JSON (RFC 8259 §6).
 func (r *Route) score(text string) (float64, *Refusal) {
 	score, err := strconv.ParseFloat(text, 64)
 	switch {
@@ -147,10 +149,10 @@ func (r *Route) score(text string) (float64, *Refusal) {
 	case r.Rules.Aggregate == leaderboard.Sum && !exact.IsInt():
 		return 0, refusef(http.StatusUnprocessableEntity, "%q is not an integer, and this board adds them up", r.Score)
 	}
-	return score + 0, nil // a negative zero would stand apart from zero
+	return score + 0, nil // turns a negative zero into zero
 }
 
-// checkName says what is wrong with the name of a player; nil: nothing is.
+// checkName returns what is wrong with the name of a player; nil: the name is valid.
 func checkName(field, name string) *Refusal {
 	switch {
 	case name == "":

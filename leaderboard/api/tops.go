@@ -11,32 +11,35 @@ import (
 // maxTops bounds the bytes of the answers that are kept.
 const maxTops = 16 << 20
 
-// boardID is a board of a route as it is configured: another configuration may write another answer.
+// boardID is a board of a route in one configuration. Another configuration may format another answer.
 type boardID struct {
 	route *Route
 	board string
 }
 
-// tops are the tops of boards that were just read. A reader who comes while one is read waits for that. The zero value is ready, and safe
-// for concurrent use.
+// tops holds the tops of boards that were just read. A reader that comes during a read waits for that read. The zero
+// value is ready, and safe for concurrent use.
 //
-// What a desk has acknowledged is seen by whoever asks it afterwards: an acknowledgement drops the answers of its board, those too that
-// are on their way, because the records may have been read before.
+// A reader sees everything that the desk acknowledged before. The race: a read of the records may begin before a
+// submission, and end after its acknowledgement. So an acknowledgement drops all answers of its board, those of running
+// reads included.
 type tops struct {
 	mu    lockorder.Mutex[lockorder.Tops]
 	read  map[boardID]map[int]*top
 	bytes int
 }
 
-// top is one answer, or the wait for it.
+// top is one answer, or a running read. fill writes body and err before it closes done, and readers read them
+// afterwards.
 type top struct {
 	begun time.Time // before the records were read
 	done  chan struct{}
-	body  []byte // once done is closed
+	body  []byte // valid once done is closed
 	err   error
 }
 
-// of gives the answer with the first n places of a board, and when it was asked for. load reads it from the records.
+// of returns the answer with the first n places of a board, and the time at which its read began. load reads the answer
+// from the records.
 func (t *tops) of(ctx context.Context, id boardID, n int, now time.Time, load func() ([]byte, error)) (body []byte, begun time.Time, err error) {
 	t.mu.Lock()
 	found := t.read[id][n]
@@ -63,9 +66,9 @@ func (t *tops) of(ctx context.Context, id boardID, n int, now time.Time, load fu
 	}
 }
 
-// fill reads an answer for all who wait. One that failed is for them alone.
+// fill reads an answer for all that wait. A failed read is not kept for later readers.
 func (t *tops) fill(id boardID, n int, f *top, load func() ([]byte, error)) {
-	f.err = context.Canceled // of whoever waits, should load panic
+	f.err = context.Canceled // the error of the waiting readers if load panics
 	defer func() {
 		t.mu.Lock()
 		if t.read[id][n] == f {
@@ -79,17 +82,17 @@ func (t *tops) fill(id boardID, n int, f *top, load func() ([]byte, error)) {
 	f.body, f.err = load()
 }
 
-// drop has the next reader of a board ask the records.
+// drop makes the next reader of a board read the records.
 func (t *tops) drop(id boardID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.read, id)
 }
 
-// concerns reports whether what was submitted may have changed the first n places of a board, for the largest n that is kept.
+// concerns reports whether a submission may have changed the first most places of a board.
 func concerns(r *leaderboard.Rules, receipts []leaderboard.Receipt, most int) bool {
 	if r.Aggregate != leaderboard.Best && r.Aggregate != leaderboard.Lowest {
-		return true // who falls leaves places to others
+		return true // a player that falls leaves a place to others
 	}
 	for _, of := range receipts {
 		if of.Loading || of.Rank > 0 && of.Rank <= int64(most) {

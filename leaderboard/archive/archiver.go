@@ -16,71 +16,73 @@ import (
 )
 
 const (
-	// lookEvery is how often it is asked whether records are empty, since nobody can read them then. passEvery is how often what is owed
-	// is taken, and checkEvery how often boards to which nothing comes are asked whether they went back.
+	// lookEvery is the pause between two looks for empty records, which nobody can read. passEvery is the pause between
+	// two passes over owed data. checkEvery is the pause between two checks for records that went back without getting
+	// submissions.
 	lookEvery, passEvery, checkEvery = time.Second, 5 * time.Second, 30 * time.Second
-	// sparing is how many times as long as a pass has taken it is at least until the next one.
+	// sparing times the duration of a pass is the least time to the next one.
 	sparing = 4
-	// retryMost is the longest pause after a failure; the first is lookEvery.
+	// retryMost is the longest pause after a failure; the first is twice lookEvery.
 	retryMost = 5 * time.Second
-	// tellEvery is how often a failure that lasts is told of.
+	// tellEvery is the pause between two log lines about a failure that lasts.
 	tellEvery = time.Minute
-	// mostConnections is how many transactions of an instance are under way at once: a bucket that is slow holds up no other, and the database is
-	// not asked for more.
+	// mostConnections bounds the concurrent transactions of an instance. A slow bucket holds up no other, and the
+	// database gets no more load.
 	mostConnections = 4
-	// statementTimeout bounds the transaction of one bucket, or of one page of lines, and loadTimeout that of reading a window back.
+	// statementTimeout bounds the transaction of one bucket, or of one page of lines. loadTimeout bounds a load.
 	statementTimeout, loadTimeout = time.Minute, 30 * time.Minute
 )
 
-// Route is what is archived of one route's boards.
+// Route has the settings of the archive for one route.
 type Route struct {
 	Rules     *leaderboard.Rules
-	Retention time.Duration // of what the archive has; zero: it stays. What the window needs stays longer, and so does all of an all-time board but submissions
+	Retention time.Duration // zero: for ever; the window, and an all-time board except its submissions, stay longer
 }
 
-// Config is what a reload may change.
+// Config is the part of the options that a reload may change.
 type Config struct {
-	// Source says where the database is. It is asked for each connection, and must be safe for concurrent use.
+	// Source returns where the database is. Source is called for each connection, from several goroutines at once.
 	Source func() (*pgx.ConnConfig, error)
 	Routes []Route
 }
 
-// Options is what an Archiver works with. All are required.
+// Options are the dependencies of an Archiver. All are required.
 type Options struct {
 	Config  Config
 	Records leaderboard.Source
 	Log     *slog.Logger
 }
 
-// State is how the archive of one route stands with this instance.
+// State is the state of one route's archive, as this instance sees it.
 type State struct {
 	Route       string
-	Age         time.Duration // for how long something may be in the records alone
+	Age         time.Duration // how long something may be in the records alone
 	Owed        int           // closed buckets that wait
-	Buckets     uint64        // closed ones that this instance has archived
-	Members     uint64        // of buckets, open ones too, each time
-	Submissions uint64        // by themselves
-	Loads       uint64        // windows that were read back into records that were empty
+	Buckets     uint64        // closed buckets that this instance has archived
+	Members     uint64        // members of these and of open buckets, counted each time
+	Submissions uint64        // submissions by themselves
+	Loads       uint64        // loads of the window into empty records
 	Mended      uint64        // boards whose records had gone back
 	Failures    uint64
-	Deleted     uint64 // rows, after their retention
+	Deleted     uint64 // rows deleted after their retention
 }
 
-// progress is what is known of one route. All may read the counters; the rest belongs to whoever has set busy.
+// progress is the state of one route. Counters are atomic, and anybody may read them. The other fields belong to the
+// goroutine that has set busy.
 type progress struct {
-	busy                                                            atomic.Bool  // somebody does what was due
-	complete                                                        atomic.Int64 // when the last pass began that has left nothing out, in nanoseconds
+	busy                                                            atomic.Bool  // a goroutine works on the route
+	complete                                                        atomic.Int64 // begin of the last complete pass, ns
 	owed                                                            atomic.Int64
 	buckets, members, submissions, loads, mended, failures, deleted atomic.Uint64
-	look, pass, check, retain                                       time.Time     // from when on the next one is due
-	pause                                                           time.Duration // after the last failure; zero: there was none since
-	told                                                            time.Time     // when a failure was told of last that is not over
+	look, pass, check, retain                                       time.Time     // when the next one is due
+	pause                                                           time.Duration // zero: the last look succeeded
+	told                                                            time.Time     // the last log of a failure
 }
 
-// Archiver moves records to PostgreSQL, and back where they are lost. Its methods are safe for concurrent use.
+// Archiver moves records to PostgreSQL, and back if the records are lost. The methods are safe for concurrent use.
 //
-// What is due of a route is done by a goroutine of its own, and of some boards at once. All of it waits for one of a few connections, and nothing
-// that has one waits for another.
+// Each route has a goroutine at a time, which works on several boards at once. All of them wait for one of a few
+// connections. A goroutine that has a connection waits for no second one, so they cannot deadlock.
 type Archiver struct {
 	records leaderboard.Source
 	log     *slog.Logger
@@ -88,16 +90,17 @@ type Archiver struct {
 
 	routes sync.Map // of *progress, by name
 
-	places chan struct{}  // mostConnections of them; who has one may use or make a connection
-	conns  chan *pgx.Conn // that nobody uses: as many as there were transactions at once
-	looks  sync.WaitGroup // of those who do what is due
+	places chan struct{}  // mostConnections of them; the holder of a place may use or make a connection
+	conns  chan *pgx.Conn // idle connections, at most as many as places
+	looks  sync.WaitGroup // the goroutines of routes
 
-	// Of tests: called after the commit, before the records are told; an error is that of an instance that has died there.
+	// For tests: committed is called after the commit, before the records are told; an error simulates an instance that
+	// dies there.
 	committed func() error
 	every     time.Duration // between passes; zero: passEvery
 }
 
-// New makes an archiver. It dials nothing.
+// New makes an archiver, and connects to nothing.
 func New(o Options) *Archiver {
 	a := &Archiver{records: o.Records, log: o.Log, committed: func() error { return nil }, places: make(chan struct{}, mostConnections), conns: make(chan *pgx.Conn, mostConnections)}
 	a.config.Store(&o.Config)
@@ -107,7 +110,7 @@ func New(o Options) *Archiver {
 // Reconfigure puts another configuration in force, from the next look on.
 func (a *Archiver) Reconfigure(c Config) { a.config.Store(&c) }
 
-// States are those of the routes in force.
+// States returns the states of the routes in force.
 func (a *Archiver) States() (all []State) {
 	for _, r := range a.config.Load().Routes {
 		p := a.progress(r.Rules.Route)
@@ -140,8 +143,8 @@ func (a *Archiver) Run(ctx context.Context) error {
 	return nil
 }
 
-// look begins what is due of each route, unless that which was due before is not done. So a route that fails, or is slow, holds up no other. ended
-// waits for what was begun, and says what has failed.
+// look starts the work that is due for each route, unless earlier work of the route still runs. So a route that fails,
+// or is slow, holds up no other. ended waits for the started work, and returns its errors.
 func (a *Archiver) look(ctx context.Context) (ended func() error) {
 	var failed []chan error
 	for _, r := range a.config.Load().Routes {
@@ -160,7 +163,7 @@ func (a *Archiver) look(ctx context.Context) (ended func() error) {
 			if ctx.Err() == nil {
 				a.tell(r, p, err)
 			}
-			p.busy.Store(false) // before ended returns: who looks next is to find the route free
+			p.busy.Store(false) // before ended returns, so that the next look finds the route free
 			end <- err
 		})
 	}
@@ -172,7 +175,7 @@ func (a *Archiver) look(ctx context.Context) (ended func() error) {
 	}
 }
 
-// tell counts and logs a failure, and says when the next look is due.
+// tell counts and logs a failure, and sets the time of the next look.
 func (a *Archiver) tell(r Route, p *progress, err error) {
 	if err == nil {
 		if p.pause = 0; !p.told.IsZero() {
@@ -204,7 +207,7 @@ func (a *Archiver) lookAt(ctx context.Context, r Route, p *progress) error {
 	}
 	if empty {
 		if loaded, err := a.load(ctx, r.Rules, p); err != nil || !loaded {
-			return err // another instance is at it, and nothing else is to be done with records that lack a part
+			return err // another instance loads: the records lack a part, and nothing else may be done with them
 		}
 	}
 	every := passEvery
@@ -234,8 +237,8 @@ func (a *Archiver) lookAt(ctx context.Context, r Route, p *progress) error {
 	return nil
 }
 
-// connect makes a connection where there is none, trying the hosts in turn. Nothing lives in a session, so that every transaction may run on
-// another connection of a pooler.
+// connect returns conn, or makes a connection if conn is nil or closed, trying the hosts in turn. The session has no
+// settings, so that every transaction may run on another connection of a pooler.
 func (a *Archiver) connect(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, error) {
 	if conn != nil && !conn.IsClosed() {
 		return conn, nil
@@ -251,10 +254,10 @@ func (a *Archiver) connect(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, erro
 	return conn, nil
 }
 
-// errUnreached says that the database is away, so that there is no use in asking it for something else.
+// errUnreached says that the database is away, so that further statements would fail too.
 var errUnreached = errors.New("the database is not reached")
 
-// reach fails where there is no database.
+// reach fails if the database cannot be reached.
 func (a *Archiver) reach(ctx context.Context) (err error) {
 	conn, err := a.wait(ctx)
 	if err != nil {
@@ -265,7 +268,7 @@ func (a *Archiver) reach(ctx context.Context) (err error) {
 	return err
 }
 
-// wait takes a place, and a connection that is there; nil: it has to be made. Both have to be given back.
+// wait takes a place, and an idle connection; nil: the caller has to connect. The caller has to give both back.
 func (a *Archiver) wait(ctx context.Context) (conn *pgx.Conn, err error) {
 	select {
 	case a.places <- struct{}{}:
@@ -279,7 +282,7 @@ func (a *Archiver) wait(ctx context.Context) (conn *pgx.Conn, err error) {
 	return conn, nil
 }
 
-// giveBack gives back a place, and a connection that is of use.
+// giveBack returns a place, and a connection if it is open.
 func (a *Archiver) giveBack(conn *pgx.Conn) {
 	if conn != nil && !conn.IsClosed() {
 		a.conns <- conn
@@ -287,7 +290,7 @@ func (a *Archiver) giveBack(conn *pgx.Conn) {
 	<-a.places
 }
 
-// hangUp ends the connections that nobody uses.
+// hangUp closes the idle connections.
 func (a *Archiver) hangUp() {
 	for {
 		select {
@@ -299,8 +302,9 @@ func (a *Archiver) hangUp() {
 	}
 }
 
-// within runs do in a transaction, which is committed where do says so. After an error of the server or of the way to it the connection is given
-// up: a transaction that could not be ended must not be the next one's. Do must not run another.
+// within runs do in a transaction, and commits the transaction if do says so. If the transaction cannot be ended, the
+// connection is closed: the next caller must not get a connection with an open transaction. do must not call within,
+// since it would wait for a second connection.
 func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(context.Context, pgx.Tx) (commit bool, err error)) (err error) {
 	conn, err := a.wait(ctx)
 	if err != nil {
@@ -313,7 +317,7 @@ func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(co
 		return err
 	}
 	tx, err := conn.Begin(ctx)
-	if err != nil { // it may have ended while nothing was done with it
+	if err != nil { // an idle connection may have ended
 		postgres.HangUp(conn)
 		if conn, err = a.connect(ctx, nil); err != nil {
 			return err
@@ -325,7 +329,8 @@ func (a *Archiver) within(ctx context.Context, timeout time.Duration, do func(co
 	}
 	commit, err := do(ctx, tx)
 	if err == nil && commit {
-		// What is committed leaves the records, so that it has to be on the database's disk, whatever its default is.
+		// The records drop what is committed, so the commit has to reach the disk of the database, whatever the default
+		// is.
 		const durable = `SELECT pg_catalog.set_config('synchronous_commit', 'on', true) WHERE pg_catalog.current_setting('synchronous_commit') = 'off'`
 		if _, err = tx.Exec(ctx, durable); err == nil {
 			err = tx.Commit(ctx)

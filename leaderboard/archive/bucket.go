@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// mostOwed is how many buckets are asked for at once, and pageSize how many members or lines.
+	// mostOwed bounds the buckets in one call of Owed. pageSize bounds the members or lines of a page.
 	mostOwed, pageSize = 1000, 2000
-	// fresh is how long ago an open bucket was taken that is not taken again yet, and recent how long ago one may have been taken by another
-	// instance that is at it, for nothing to be missing.
+	// fresh is how long an open bucket is not taken again after it was taken. recent is how old the last taking by
+	// another instance may be, while that instance holds the bucket's lock, for the bucket to count as complete.
 	fresh, recent = 4 * time.Second, 30 * time.Second
 )
 
-// pass takes what the records owe. It is complete where nothing was left to another time.
+// pass takes what the records owe. complete says that the pass left nothing to a later one.
 func (a *Archiver) pass(ctx context.Context, r *leaderboard.Rules, p *progress) (complete bool, err error) {
 	owed, err := a.records.Owed(ctx, r, mostOwed)
 	if errors.Is(err, leaderboard.ErrLoading) {
-		return false, nil // they were lost after Empty was asked; the next look mends it
+		return false, nil // the records were lost after Empty was called; the next look loads them
 	}
 	if err != nil {
 		err = fmt.Errorf("ask for buckets: %w", err) // of some boards; the others are taken
@@ -50,7 +50,8 @@ func (a *Archiver) pass(ctx context.Context, r *leaderboard.Rules, p *progress) 
 	return complete, err
 }
 
-// each does something with boards, several at once, so that one that is slow does not hold up the others. All says that each was done.
+// each calls do for all boards, several at once, so that a slow board does not hold up the others. all says that do
+// reported done for each board.
 func each(boards []string, do func(board string) (done bool, err error)) (all bool, err error) {
 	next, ends := make(chan string, len(boards)), make(chan error, len(boards))
 	for _, board := range boards {
@@ -78,7 +79,7 @@ func each(boards []string, do func(board string) (done bool, err error)) (all bo
 	return !left.Load(), errors.Join(failed...)
 }
 
-// takeAll takes buckets of one board in their order. One that cannot be taken does not keep the next ones.
+// takeAll takes the buckets of one board in their order. A bucket that cannot be taken does not stop the next ones.
 func (a *Archiver) takeAll(ctx context.Context, r *leaderboard.Rules, owed []leaderboard.Bucket, p *progress) (complete bool, err error) {
 	complete = true
 	for _, b := range owed {
@@ -86,7 +87,7 @@ func (a *Archiver) takeAll(ctx context.Context, r *leaderboard.Rules, owed []lea
 		if errors.Is(failed, leaderboard.ErrWentBack) {
 			var mended bool
 			if mended, failed = a.mend(ctx, r, b.Board, p); !mended && failed == nil {
-				return false, err // another instance is at it
+				return false, err // another instance mends the board
 			}
 		}
 		if failed != nil {
@@ -103,21 +104,21 @@ func (a *Archiver) takeAll(ctx context.Context, r *leaderboard.Rules, owed []lea
 	return complete, err
 }
 
-// row is what the archive says of a bucket.
+// row is the archive's row of a bucket.
 type row struct {
 	closed   bool
 	members  int
-	archived bool // ever
+	archived bool // at least once
 	since    time.Duration
 }
 
-// take takes one bucket (see the package's text, B1 to B7). Done says that nothing of it is missing in the archive.
+// take takes one bucket (B1 to B7 in the package's documentation). done says that the archive has the whole bucket.
 func (a *Archiver) take(ctx context.Context, r *leaderboard.Rules, b leaderboard.Bucket, p *progress) (done bool, err error) {
 	known, err := a.known(ctx, b)
 	if err != nil {
 		return false, err
 	}
-	if known.closed { // and the records have not heard of it, or hold something else
+	if known.closed { // the records have not heard of it, or hold other members
 		if cut, err := a.records.Archived(ctx, r, b, known.members); err != nil || cut {
 			return cut, wrap("tell the records", err)
 		}
@@ -169,7 +170,7 @@ func (a *Archiver) known(ctx context.Context, b leaderboard.Bucket) (k row, err 
 	return k, err
 }
 
-// another reports whether another instance is at something. It is only asked so that no two do the same work.
+// another reports whether another instance does some work. The lock only saves work: two instances may do the same.
 func another(ctx context.Context, tx pgx.Tx, what ...string) (bool, error) {
 	var mine bool
 	err := tx.QueryRow(ctx, `SELECT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(pg_catalog.array_to_string($1::text[], E'\n'), 0))`,
@@ -177,7 +178,7 @@ func another(ctx context.Context, tx pgx.Tx, what ...string) (bool, error) {
 	return !mine, wrap("look for another archiver", err)
 }
 
-// copyBucket is what happens in the transaction.
+// copyBucket is B1 to B6, without the commit.
 func (a *Archiver) copyBucket(ctx context.Context, tx pgx.Tx, r *leaderboard.Rules, b leaderboard.Bucket) (int, error) {
 	if _, err := tx.Exec(ctx, `INSERT INTO leaderboard_archive.bucket (route, board, starts, ends, members, closed) VALUES ($1, $2, $3, $4, 0, false)
 		ON CONFLICT DO NOTHING`, b.Route, b.Board, b.Start, b.End); err != nil {
@@ -210,7 +211,7 @@ func (a *Archiver) copyBucket(ctx context.Context, tx pgx.Tx, r *leaderboard.Rul
 	return source.count, setMark(ctx, tx, b.Route, b.Board, held, &b.End)
 }
 
-// markOf is the greatest mark that was committed with something of a board.
+// markOf returns the greatest mark that was committed for a board.
 func markOf(ctx context.Context, tx pgx.Tx, route, board string) (mark int64, err error) {
 	err = tx.QueryRow(ctx, `SELECT mark FROM leaderboard_archive.board WHERE route = $1 AND board = $2`, route, board).Scan(&mark)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -219,7 +220,8 @@ func markOf(ctx context.Context, tx pgx.Tx, route, board string) (mark int64, er
 	return mark, wrap("read mark of board", err)
 }
 
-// setMark notes a mark last of all, since others of the board wait for its row. One that was given before the board was mended is refused.
+// setMark records a mark. It comes last in a transaction, since other transactions of the board wait for its row. A
+// mark from before the board was mended is refused.
 func setMark(ctx context.Context, tx pgx.Tx, route, board string, mark int64, newest *time.Time) error {
 	tag, err := tx.Exec(ctx, `INSERT INTO leaderboard_archive.board AS b (route, board, mark, newest) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (route, board) DO UPDATE SET mark = greatest(b.mark, excluded.mark), newest = greatest(b.newest, excluded.newest)
@@ -230,7 +232,7 @@ func setMark(ctx context.Context, tx pgx.Tx, route, board string, mark int64, ne
 	return wrap("note mark of board", err)
 }
 
-// stage copies members into a table that goes with the transaction.
+// stage copies members into a temporary table, which the end of the transaction drops.
 func stage(ctx context.Context, tx pgx.Tx, source pgx.CopyFromSource) error {
 	if _, err := tx.Exec(ctx, `CREATE TEMPORARY TABLE taken (player text NOT NULL, id text NOT NULL, score double precision NOT NULL, at timestamptz NOT NULL) ON COMMIT DROP`); err != nil {
 		return fmt.Errorf("make table to copy to: %w", err)
@@ -239,7 +241,7 @@ func stage(ctx context.Context, tx pgx.Tx, source pgx.CopyFromSource) error {
 	return wrap("copy from records", err)
 }
 
-// members are those of a bucket as COPY takes them, read a page at a time.
+// members are the rows of a bucket for COPY, read page by page.
 type members struct {
 	next  func(from int) ([]leaderboard.Member, error)
 	page  []leaderboard.Member
@@ -272,7 +274,7 @@ func (m *members) Values() ([]any, error) {
 // Err implements pgx.CopyFromSource.
 func (m *members) Err() error { return m.err }
 
-// better says in which order the rows of one player, or all rows, stand, and when one that comes takes the place of one that is there.
+// better has SQL for the order of rows, and for the condition on which a new row replaces the old row of a player.
 var better = map[leaderboard.Aggregate]struct{ order, takes string }{
 	leaderboard.Best:   {"score DESC, at", "(excluded.score, s.at) > (s.score, excluded.at)"},
 	leaderboard.Lowest: {"score, at", "(excluded.score, excluded.at) < (s.score, s.at)"},
@@ -281,7 +283,8 @@ var better = map[leaderboard.Aggregate]struct{ order, takes string }{
 	leaderboard.Every:  {"score DESC, at", "false"},
 }
 
-// mergeSQL merges what was copied. A bucket that is open may have shown a member on two pages, as its rank changed between them.
+// mergeSQL merges the copied members. An open bucket may have shown a member on two pages, if the member's rank changed
+// between them.
 func mergeSQL(r *leaderboard.Rules) string {
 	b := better[r.Aggregate]
 	return `INSERT INTO leaderboard_archive.score AS s (route, board, bucket, player, id, score, at)

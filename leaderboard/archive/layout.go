@@ -12,11 +12,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// schema is that of the archive, which the feed has nothing to do with. Names in it are a contract with whoever reports from it
-// (docs/leaderboard-sql.md).
+// schema is the schema of the archive. The feed does not use it. The names in the schema are a contract with users who
+// report from the archive (docs/leaderboard-sql.md).
 const schema = "leaderboard_archive"
 
-// layouts are the steps from each version to the next, beginning with nothing.
+// layouts has, for each version, the statements that lead to the next version. Version 0 is an empty database.
 var layouts = [...][]string{{
 	`CREATE SCHEMA leaderboard_archive`,
 	`CREATE TABLE leaderboard_archive.installation (version int NOT NULL)`,
@@ -38,7 +38,7 @@ var layouts = [...][]string{{
     archived timestamptz,
     PRIMARY KEY (route, board, starts)
 )`,
-	// The members of a bucket, with one that is closed most of all, are written one after another and read together.
+	// Members of a bucket, above all of a closed one, are written one after another and read together.
 	`CREATE TABLE leaderboard_archive.score (
     route text NOT NULL,
     board text NOT NULL,
@@ -60,7 +60,7 @@ var layouts = [...][]string{{
 )`,
 }}
 
-// privileges are what an archiver needs, and no more.
+// privileges are exactly those that an archiver needs.
 var privileges = map[string][]string{
 	"installation": {"SELECT"},
 	"board":        {"SELECT", "INSERT", "UPDATE"},
@@ -71,7 +71,8 @@ var privileges = map[string][]string{
 
 var tables = []string{"installation", "board", "bucket", "score", "submission"}
 
-// shape is what the tables have to be. They may have more: indexes and columns of whoever reports from them.
+// shape has the facts that the tables have to have. More are allowed: users may add indexes and columns for their
+// reports.
 var shape = map[string][]string{
 	"installation": {"is a table", "column version integer NOT NULL"},
 	"board": {
@@ -94,10 +95,11 @@ var shape = map[string][]string{
 	},
 }
 
-// Layout is the archive's part of an installation. It has a version of its own, and is installed only where a route has an archive.
+// Layout is the archive's part of an installation. Layout has a version of its own, and is installed only if a route
+// has an archive.
 type Layout struct{}
 
-// Plan implements postgres.Part. Tables that are not as they have to be are refused: what they hold is the archive, and is not made anew.
+// Plan implements postgres.Part. Tables of another shape are refused and not made anew, since they hold the archive.
 func (Layout) Plan(ctx context.Context, q postgres.Querier, role string) (steps []postgres.Step, err error) {
 	version, err := installed(ctx, q)
 	if err != nil {
@@ -132,7 +134,7 @@ func (Layout) Plan(ctx context.Context, q postgres.Querier, role string) (steps 
 	}
 	wanted := []postgres.Privilege{
 		{Kind: "schema", Object: schema, Name: "USAGE"},
-		{Kind: "database", Object: pgx.Identifier{database}.Sanitize(), Name: "TEMPORARY"}, // for what COPY writes to
+		{Kind: "database", Object: pgx.Identifier{database}.Sanitize(), Name: "TEMPORARY"}, // for COPY's table
 	}
 	for _, table := range tables {
 		for _, name := range privileges[table] {
@@ -143,7 +145,7 @@ func (Layout) Plan(ctx context.Context, q postgres.Querier, role string) (steps 
 	return append(steps, grants...), err
 }
 
-// installed is the version that is there; zero: none.
+// installed returns the installed version; zero: none.
 func installed(ctx context.Context, q postgres.Querier) (version int, err error) {
 	var there, reads bool
 	if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`, schema).Scan(&there); err != nil || !there {
@@ -184,7 +186,7 @@ func compare(ctx context.Context, q postgres.Querier) error {
 	return nil
 }
 
-// Removal implements postgres.Part. What somebody else has made in the schema keeps it there.
+// Removal implements postgres.Part. Objects of others keep the schema in place.
 func (Layout) Removal(ctx context.Context, q postgres.Querier) (steps []postgres.Step, err error) {
 	is, err := postgres.Shapes(ctx, q, schema, tables)
 	others := 0
@@ -204,7 +206,7 @@ func (Layout) Removal(ctx context.Context, q postgres.Querier) (steps []postgres
 	return steps, err
 }
 
-// Held reports whether the database has an archive, which an uninstall leaves where it is not told otherwise.
+// Held reports whether the database has an archive. An uninstall keeps the archive unless told otherwise.
 func Held(ctx context.Context, q postgres.Querier) (bool, error) {
 	version, err := installed(ctx, q)
 	return version > 0, err

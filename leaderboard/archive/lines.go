@@ -10,10 +10,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// mostPages is how many pages of one board's lines are taken before the next board has its turn.
+// mostPages bounds the pages of lines of one board before the next board has its turn.
 const mostPages = 20
 
-// lines takes every submission by itself. All says that none was left.
+// lines takes every submission by itself. all says that none was left.
 func (a *Archiver) lines(ctx context.Context, r *leaderboard.Rules, p *progress) (all bool, err error) {
 	boards, err := a.records.Boards(ctx, r)
 	if err != nil {
@@ -24,7 +24,7 @@ func (a *Archiver) lines(ctx context.Context, r *leaderboard.Rules, p *progress)
 			more, err := a.linesOf(ctx, r, board, p)
 			if errors.Is(err, leaderboard.ErrWentBack) {
 				if more, err = a.mend(ctx, r, board, p); !more && err == nil {
-					return false, nil // another instance is at it
+					return false, nil // another instance mends the board
 				}
 			}
 			if errors.Is(err, leaderboard.ErrLoading) {
@@ -41,7 +41,7 @@ func (a *Archiver) lines(ctx context.Context, r *leaderboard.Rules, p *progress)
 	})
 }
 
-// linesOf takes one page. It begins with the first line that the records have: what is there again is in its row already.
+// linesOf takes one page, from the first line that the records have. A line that was taken before has its row already.
 func (a *Archiver) linesOf(ctx context.Context, r *leaderboard.Rules, board string, p *progress) (more bool, err error) {
 	page, err := a.records.Lines(ctx, r, board, "", pageSize)
 	if err != nil || len(page) == 0 {
@@ -62,14 +62,14 @@ func (a *Archiver) linesOf(ctx context.Context, r *leaderboard.Rules, board stri
 		})); err != nil {
 			return false, err
 		}
-		// In one order, so that two who add the same wait for each other in one direction.
+		// A fixed order lets two transactions with the same rows wait for each other in one direction only.
 		tag, err := tx.Exec(ctx, `INSERT INTO leaderboard_archive.submission (route, board, at, id, player, score)
 			SELECT $1, $2, at, id, player, score FROM pg_temp.taken ORDER BY at, id ON CONFLICT DO NOTHING`, r.Route, board)
 		if err != nil {
 			return false, fmt.Errorf("add submissions: %w", err)
 		}
 		added = tag.RowsAffected()
-		// Where they went back: what was read is still there, and is read again once the records are mended.
+		// If the records went back, they keep the lines that were read. The lines are read again after the mend.
 		if mark, err = a.records.Mark(ctx, r, board, before); err != nil {
 			return false, fmt.Errorf("mark records: %w", err)
 		}

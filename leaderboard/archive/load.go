@@ -11,10 +11,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// clockMargin is how far the clocks of the database and of the records may be apart: as much more than the window is read back.
+// clockMargin bounds how far the clocks of the database and of the records may differ. The load reads that much more
+// than the window.
 const clockMargin = time.Minute
 
-// windowStart is when the first bucket began that may be in the window at a time. Everything of an all-time board counts.
+// windowStart is a time before which no bucket in the window began. For an all-time board, all buckets are in the
+// window.
 func windowStart(w leaderboard.Window, now time.Time) time.Time {
 	now = now.Add(-clockMargin)
 	switch w.Span {
@@ -27,12 +29,14 @@ func windowStart(w leaderboard.Window, now time.Time) time.Time {
 	return start
 }
 
-// fence is by how much the mark of a board is set on when its records are read back. A mark that is below the one that is there by more than half of
-// that was given before, by records that have gone: of what was read with it nothing was read back, and nothing may be forgotten. By less, it
-// was given at the same time as others, which are far fewer.
+// fence is the step by which a load raises the mark of a board in the archive. If a mark is below the archive's mark by
+// more than half of fence, the mark is from records that are gone: data that were read with the mark were not loaded,
+// and the records must not forget them. A smaller difference comes from marks that were returned at about the same
+// time, and there are far fewer of these.
 const fence = 1 << 20
 
-// load reads the window back into empty records, and has them shown. It is not loaded where another instance is at it.
+// load loads the window into empty records, and has the boards shown. loaded is false if another instance does the
+// load.
 func (a *Archiver) load(ctx context.Context, r *leaderboard.Rules, p *progress) (loaded bool, err error) {
 	began := time.Now()
 	members, busy, err := a.readBack(ctx, r, "")
@@ -47,8 +51,8 @@ func (a *Archiver) load(ctx context.Context, r *leaderboard.Rules, p *progress) 
 	return true, nil
 }
 
-// mend merges into the records of a board what they lack since they went back. It is not mended where another instance is at it. A board of which
-// nothing is in the window was given up, and is made again.
+// mend merges into the records of a board what they lack since they went back. mended is false if another instance
+// mends the board. A board with nothing in the window was given up and made again: there is nothing to merge.
 func (a *Archiver) mend(ctx context.Context, r *leaderboard.Rules, board string, p *progress) (mended bool, err error) {
 	members, busy, err := a.readBack(ctx, r, board)
 	if err != nil || busy {
@@ -63,7 +67,7 @@ func (a *Archiver) mend(ctx context.Context, r *leaderboard.Rules, board string,
 	return true, nil
 }
 
-// check finds boards whose records went back and to which nothing comes, so that nothing of them is owed.
+// check finds boards whose records went back, and that get no submissions, so that pass would not notice.
 func (a *Archiver) check(ctx context.Context, r *leaderboard.Rules, p *progress) error {
 	var boards []marked
 	err := a.within(ctx, statementTimeout, func(ctx context.Context, tx pgx.Tx) (commit bool, err error) {
@@ -90,19 +94,20 @@ type marked struct {
 	mark int64
 }
 
-// markedBy are the boards, and their marks, that a statement gives.
+// markedBy returns the boards, with their marks, that a statement returns.
 func markedBy(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]marked, error) {
-	rows, _ := tx.Query(ctx, sql, args...) // whose error the rows have
+	rows, _ := tx.Query(ctx, sql, args...) // CollectRows returns the error too
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m marked, err error) { return m, row.Scan(&m.name, &m.mark) })
 	return all, wrap("read boards", err)
 }
 
-// readBack merges the window of the archive into the records, of one board or (empty) of all, and then has their marks go on from it. Busy: another
-// instance is at it.
+// readBack merges the window in the archive into the records, of one board, or of all boards if board is empty. Then it
+// sets the marks of the records. busy says that another instance does the same.
 //
-// The marks in the archive are set on first. Whoever has read of the records as they were, and is to commit it, waits for that: what was committed
-// before is among the rows that are read, and what comes after is refused by setMark. Those in the records are set last of all: whatever fails
-// until then, the records are still found to have gone back.
+// The race: another instance has read the records as they were, and has not committed yet. readBack raises the marks in
+// the archive first, which locks their rows. A transaction that commits before is among the rows that readBack reads. A
+// transaction that comes after waits for the row, and is refused by setMark. The marks in the records are set last: if
+// anything fails before, the records are still found to have gone back.
 func (a *Archiver) readBack(ctx context.Context, r *leaderboard.Rules, board string) (count int, busy bool, err error) {
 	after := windowStart(r.Window, time.Now())
 	var boards []marked
@@ -132,7 +137,7 @@ func (a *Archiver) readBack(ctx context.Context, r *leaderboard.Rules, board str
 	if err != nil || busy {
 		return count, busy, err
 	}
-	if board != "" && count > 0 { // it may have gone back to before it was made
+	if board != "" && count > 0 { // the records may have gone back to before the board was made
 		if err := a.records.Loaded(ctx, r, board); err != nil {
 			return count, false, fmt.Errorf("have records shown: %w", err)
 		}
@@ -145,7 +150,7 @@ func (a *Archiver) readBack(ctx context.Context, r *leaderboard.Rules, board str
 	return count, false, nil
 }
 
-// merge gives the rows to the records, a page of one bucket at a time.
+// merge gives rows to the records, one page of one bucket at a time.
 func (a *Archiver) merge(ctx context.Context, r *leaderboard.Rules, rows pgx.Rows) (count int, err error) {
 	defer rows.Close()
 	var at leaderboard.Bucket
@@ -158,7 +163,7 @@ func (a *Archiver) merge(ctx context.Context, r *leaderboard.Rules, rows pgx.Row
 		err := a.records.Load(ctx, r, at, page)
 		page = page[:0]
 		if errors.Is(err, leaderboard.ErrOtherRules) {
-			return nil // the records keep that board under others, and refuse it; the rest is shown
+			return nil // the records refuse a board that has other rules; the other boards are loaded
 		}
 		return wrap("give to records", err)
 	}
@@ -181,8 +186,9 @@ func (a *Archiver) merge(ctx context.Context, r *leaderboard.Rules, rows pgx.Row
 	return count, give()
 }
 
-// loadSQL reads buckets by themselves: those of the window, and of an all-time board those that are not closed. $1 is the route, $2 the board or
-// empty, $3 when the first bucket began that may be in the window. Of a bucket that may be cut to its first K no more are read.
+// loadSQL reads buckets: those in the window, and for an all-time board those that are not closed. $1 is the route, $2
+// the board or empty, $3 the result of windowStart. For a bucket that may be cut to its first K members, the statement
+// reads only these.
 func loadSQL(r *leaderboard.Rules) string {
 	limit := ""
 	if r.Top > 0 && r.Aggregate != leaderboard.Sum && r.Aggregate != leaderboard.Last {
@@ -207,7 +213,7 @@ func loadSQL(r *leaderboard.Rules) string {
 		WHERE o.route = $1::text AND ($2::text = '' OR o.board = $2::text) ORDER BY b.board, b.starts`
 }
 
-// totalSQL reads what the closed buckets of an all-time board come to, as one bucket from the beginning of time on.
+// totalSQL reads the aggregate of the closed buckets of an all-time board, as one bucket from the beginning of time.
 func totalSQL(r *leaderboard.Rules) string {
 	from := `FROM leaderboard_archive.score JOIN leaderboard_archive.bucket b USING (route, board)
 		WHERE b.closed AND bucket = b.starts AND route = $1::text AND ($2::text = '' OR board = $2::text) AND b.starts >= $3::timestamptz`

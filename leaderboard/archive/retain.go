@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	// retainEvery is how often what is too old is deleted, retainStep how many rows in one transaction, and retainShare for how long at
-	// a time: what is owed comes first.
+	// retainEvery is the pause between two deletions of old rows. retainStep bounds the rows of one transaction.
+	// retainShare bounds the time of one call: what is owed comes first.
 	retainEvery, retainStep, retainShare = 10 * time.Second, 5000, time.Second
 )
 
-// retain deletes what is older than it has to be, in small steps. What is left has its turn the next time.
+// retain deletes rows that are older than they have to be, in small steps. The next call deletes the rest.
 func (a *Archiver) retain(ctx context.Context, r Route, p *progress) error {
 	began := time.Now()
 	cutoff := began.Add(-r.Retention)
 	steps := []func(context.Context, pgx.Tx) (int64, error){func(ctx context.Context, tx pgx.Tx) (int64, error) {
 		return submissionsStep(ctx, tx, r.Rules.Route, cutoff)
 	}}
-	// An all-time board could not be read back without its buckets.
+	// The buckets of an all-time board are needed for a load.
 	if r.Rules.Window.Span != leaderboard.AllTime {
 		old := cutoff
 		if window := windowStart(r.Rules.Window, began); window.Before(old) {
@@ -52,7 +52,7 @@ func (a *Archiver) retain(ctx context.Context, r Route, p *progress) error {
 	return nil
 }
 
-// bucketStep deletes members of old buckets, and a bucket with the last of them. One that is taken once more meanwhile is locked, and waits.
+// bucketStep deletes members of an old bucket, and the bucket with its last members.
 func bucketStep(ctx context.Context, tx pgx.Tx, route string, cutoff time.Time) (int64, error) {
 	var board string
 	var starts time.Time
@@ -65,7 +65,8 @@ func bucketStep(ctx context.Context, tx pgx.Tx, route string, cutoff time.Time) 
 	if err != nil {
 		return 0, err
 	}
-	// Whoever takes it at this moment has committed what would otherwise stay without its bucket.
+	// The lock waits for a transaction that takes the bucket at this moment: its members would otherwise stay without a
+	// bucket.
 	if _, err := tx.Exec(ctx, `SELECT FROM leaderboard_archive.bucket WHERE route = $1 AND board = $2 AND starts = $3 FOR UPDATE`, route, board, starts); err != nil {
 		return 0, err
 	}

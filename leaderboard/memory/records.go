@@ -1,5 +1,6 @@
-// Package memory keeps the records of boards in this process, where they end with it: for a first look without a server, and for tests of
-// what uses records. It keeps every submission of the window, and works out the board of them when it is read.
+// Package memory stores the records of boards in this process, and loses them when the process ends. It serves a first
+// look without a server, and tests of users of records. The package keeps every submission of the window, and computes
+// the board on each read.
 package memory
 
 import (
@@ -13,14 +14,14 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// Records implements leaderboard.Records. It is safe for concurrent use.
+// Records implements leaderboard.Records. They are safe for concurrent use.
 type Records struct {
 	now func() time.Time
 
 	mu     lockorder.Mutex[lockorder.MemoryBoards]
-	boards map[string]map[string][]leaderboard.Line // by route and name, in the order in which they came
-	keys   map[string]*remembered                   // of idempotency
-	last   time.Time                                // of a submission; no two have the same time
+	boards map[string]map[string][]leaderboard.Line // by route and name, in the order of arrival
+	keys   map[string]*remembered                   // by idempotency key
+	last   time.Time                                // the time of the last submission; no two times are equal
 }
 
 type remembered struct {
@@ -29,7 +30,7 @@ type remembered struct {
 	until    time.Time
 }
 
-// New makes records that go by a clock.
+// New makes records that use now as their clock.
 func New(now func() time.Time) *Records {
 	return &Records{now: now, boards: map[string]map[string][]leaderboard.Line{}, keys: map[string]*remembered{}}
 }
@@ -87,7 +88,8 @@ func (m *Records) Submit(_ context.Context, r *leaderboard.Rules, q leaderboard.
 	return receipts, false, nil
 }
 
-// giveUp gives up the boards of a route to whose window nothing belongs any more, and reports whether there were any. The caller holds mu.
+// giveUp removes the boards of a route that have nothing in the window, and reports whether any were removed. The
+// caller holds mu.
 func (m *Records) giveUp(r *leaderboard.Rules) (any bool) {
 	for name := range m.boards[r.Route] {
 		if len(m.ranking(r, name)) == 0 {
@@ -98,7 +100,7 @@ func (m *Records) giveUp(r *leaderboard.Rules) (any bool) {
 	return any
 }
 
-// clock is the time, and not before the last submission. The caller holds mu.
+// clock returns the time, but at least the time of the last submission. The caller holds mu.
 func (m *Records) clock() time.Time {
 	if now := m.now(); now.After(m.last) {
 		return now
@@ -149,7 +151,8 @@ func (m *Records) Boards(_ context.Context, r *leaderboard.Rules) (names []strin
 	return names, nil
 }
 
-// ranking is the places of a board that are kept. What has left the window is forgotten. The caller holds mu.
+// ranking returns the places of a board that are kept, and forgets submissions that have left the window. The caller
+// holds mu.
 func (m *Records) ranking(r *leaderboard.Rules, board string) []leaderboard.Entry {
 	lines, now := m.boards[r.Route][board], m.clock()
 	each := *r
@@ -169,7 +172,7 @@ func view(r *leaderboard.Rules, all []leaderboard.Entry, from, to int) leaderboa
 	return leaderboard.View{Entries: all[max(from, 0):min(to, len(all))], Players: int64(len(all)), Full: r.Top > 0 && len(all) == r.Top}
 }
 
-// find is where the first place of a player is.
+// find returns the index of the first place of a player.
 func find(r *leaderboard.Rules, all []leaderboard.Entry, player string) (int, error) {
 	at := slices.IndexFunc(all, func(e leaderboard.Entry) bool { return e.Player == player })
 	switch {

@@ -1,5 +1,5 @@
-// Package model is a board that keeps every submission and works everything out anew: slow, and with nothing to get wrong but the rules.
-// Tests hold what the records show against it.
+// Package model is a board that keeps every submission, and computes every ranking from scratch. The model is slow, and
+// nothing in it can be wrong except the rules. Tests compare the records with it.
 package model
 
 import (
@@ -11,8 +11,9 @@ import (
 	"cacheproxy/leaderboard"
 )
 
-// Ranking is what a board shows at a moment, of all that was submitted to it: every place, the first K where only those are kept. Lines are
-// in the order of their times, of which no two are the same; those after the moment do not count.
+// Ranking returns the places of a board at a moment, from all submissions to the board. If the rules keep only the
+// first K places, the others are cut. lines are ordered by their times, no two of which are equal. Lines after the
+// moment do not count.
 func Ranking(r *leaderboard.Rules, lines []leaderboard.Line, now time.Time) []leaderboard.Entry {
 	players, places := map[string]int{}, []leaderboard.Entry(nil)
 	for _, l := range lines {
@@ -62,7 +63,8 @@ func Ranking(r *leaderboard.Rules, lines []leaderboard.Line, now time.Time) []le
 	return places
 }
 
-// shows reports whether what was submitted at a time is within the window at another: the bucket that it is in leaves with its latest moment.
+// shows reports whether a submission at one time is within the window at another. All submissions of a rolling bucket
+// leave the window together, with the latest moment of the bucket.
 func shows(w leaderboard.Window, at, now time.Time) bool {
 	switch w.Span {
 	case leaderboard.Rolling:

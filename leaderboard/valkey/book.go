@@ -9,24 +9,25 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// book is what this instance knows of routes and boards on the server.
+// book is this instance's knowledge of routes and boards on the server. Goroutines of requests, of the sweep and of the
+// archiver use it under mu.
 type book struct {
 	mu     lockorder.Mutex[lockorder.Boards]
 	routes map[string]*route // by name
 }
 
-// route is what is known of a route on the server.
+// route is the knowledge of one route on the server.
 type route struct {
 	incarnation string
-	reading     string               // the incarnation that is being read back
-	boards      map[string]time.Time // when they were last registered, by the clock of this process
+	reading     string               // the incarnation that is being loaded
+	boards      map[string]time.Time // when each board was last registered, by the clock of this process
 	open        map[string]openBucket
 }
 
-// registered is for how long a board counts as registered: shorter than what a sweep waits for before it takes one for given up.
+// registered is how long a board counts as registered. A sweep waits longer before it takes a board for given up.
 const registered = time.Minute
 
-// route is under mu.
+// route returns the entry of a route. The caller holds mu.
 func (b *book) route(rules *leaderboard.Rules) *route {
 	if b.routes[rules.Route] == nil {
 		b.routes[rules.Route] = &route{boards: map[string]time.Time{}, open: map[string]openBucket{}}
@@ -34,7 +35,7 @@ func (b *book) route(rules *leaderboard.Rules) *route {
 	return b.routes[rules.Route]
 }
 
-// known is the incarnation as it was last heard of, and whether a board was registered lately.
+// known returns the last known incarnation, and whether a board was registered within registered.
 func (b *book) known(rules *leaderboard.Rules, board string) (incarnation string, lately bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -47,7 +48,7 @@ func (b *book) known(rules *leaderboard.Rules, board string) (incarnation string
 	return known.incarnation, ok
 }
 
-// learn notes the incarnation, and where a board is given, that it was registered at a time.
+// learn records the incarnation, and, if board is not empty, the time at which the board was registered.
 func (b *book) learn(rules *leaderboard.Rules, incarnation, board string, at time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -57,14 +58,15 @@ func (b *book) learn(rules *leaderboard.Rules, incarnation, board string, at tim
 	}
 }
 
-// reading is the incarnation of which Empty has last told. What was put back of one before is not there any more.
+// reading returns the incarnation that Empty last returned. The server has lost what was loaded for an earlier
+// incarnation.
 func (b *book) reading(rules *leaderboard.Rules) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.route(rules).reading
 }
 
-// read notes which incarnation is to be read back.
+// read records the incarnation that is to be loaded.
 func (b *book) read(rules *leaderboard.Rules, incarnation string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -72,13 +74,13 @@ func (b *book) read(rules *leaderboard.Rules, incarnation string) {
 	known.incarnation, known.reading = incarnation, incarnation
 }
 
-// openBucket is what is known of the bucket of a board that is open.
+// openBucket is the knowledge of a board's open bucket.
 type openBucket struct {
 	start       time.Time
-	last, taken string // the last stamp when Owed was asked, and when the archive had taken it
+	last, taken string // the last stamp when Owed was called, and the last stamp that the archive has taken
 }
 
-// news notes the last stamp of an open bucket, and reports whether the archive has not taken it.
+// news records the last stamp of an open bucket, and reports whether the archive has not taken it.
 func (b *book) news(rules *leaderboard.Rules, of leaderboard.Bucket, last string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -92,7 +94,7 @@ func (b *book) news(rules *leaderboard.Rules, of leaderboard.Bucket, last string
 	return is.last != is.taken
 }
 
-// taken notes that the archive has taken an open bucket, as it was when Owed was asked.
+// taken records that the archive has taken an open bucket, in the state at the last call of Owed.
 func (b *book) taken(rules *leaderboard.Rules, of leaderboard.Bucket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -103,11 +105,11 @@ func (b *book) taken(rules *leaderboard.Rules, of leaderboard.Bucket) {
 	}
 }
 
-// state is what the route knows of a board.
+// state is what the route's records say of a board.
 type state struct {
 	incarnation string
 	loading     bool
-	live        bool // something was recorded
+	live        bool // submissions were recorded
 }
 
 func stateOf(reply []string) (state, error) {
@@ -117,7 +119,7 @@ func stateOf(reply []string) (state, error) {
 	return state{incarnation: reply[1], loading: reply[2] == "1" || reply[1] == "", live: reply[3] == "l"}, nil
 }
 
-// state asks for it. The board is not registered by that.
+// state reads the state of a board, without registering the board.
 func (r *Records) state(ctx context.Context, rules *leaderboard.Rules, board string) (state, error) {
 	reply, err := r.ask(ctx, "state", stateScript, r.base(rules), board)
 	if err != nil {
@@ -130,7 +132,7 @@ func (r *Records) state(ctx context.Context, rules *leaderboard.Rules, board str
 	return s, err
 }
 
-// register notes a board that is about to be written to.
+// register registers a board before a submission.
 func (r *Records) register(ctx context.Context, rules *leaderboard.Rules, board string) (state, error) {
 	before := time.Now()
 	reply, err := r.ask(ctx, "register", registerScript, r.base(rules), board, strconv.Itoa(rules.MaxBoards))
@@ -147,7 +149,7 @@ func (r *Records) register(ctx context.Context, rules *leaderboard.Rules, board 
 	return s, err
 }
 
-// fault has the records read back.
+// fault marks an incarnation as incomplete, so that the records are loaded again.
 func (r *Records) fault(ctx context.Context, rules *leaderboard.Rules, incarnation string) error {
 	_, err := r.ask(ctx, "fault", faultScript, r.base(rules), incarnation)
 	return err

@@ -16,10 +16,10 @@ var proofs = map[leaderboard.Durability]durable.Proof{
 	leaderboard.InMemory: durable.InMemory, leaderboard.Synced: durable.OnDisk, leaderboard.Replicas: durable.OnReplica,
 }
 
-// ProofOf is what a server has to prove of what is recorded.
+// ProofOf returns the proof that the server has to give for a submission.
 func ProofOf(d leaderboard.Durability) durable.Proof { return proofs[d] }
 
-// Run makes submissions durable, and looks after boards, until ctx ends. It runs once.
+// Run makes submissions durable, and tends the boards, until ctx ends. Run must be called only once.
 func (r *Records) Run(ctx context.Context) error {
 	var sweeping sync.WaitGroup
 	sweeping.Go(func() { r.sweep(ctx) })
@@ -28,8 +28,8 @@ func (r *Records) Run(ctx context.Context) error {
 	return nil
 }
 
-// commit runs submitScript, and returns once what it has done is as durable as is asked. Only of what was recorded, or was before, has to be
-// proved that it holds.
+// commit runs submitScript, and returns once the result is as durable as d demands. Only a submission that was
+// recorded, at this call or an earlier one, needs the proof.
 func (r *Records) commit(ctx context.Context, d leaderboard.Durability, base string, args []string) ([]string, error) {
 	answer, err := r.committer.Do(ctx, durable.Call{Script: submitScript, Base: base, Args: args, Proof: ProofOf(d)})
 	switch {
@@ -39,7 +39,7 @@ func (r *Records) commit(ctx context.Context, d leaderboard.Durability, base str
 		return nil, fmt.Errorf("submit scores: %w", err)
 	}
 	reply, err := texts(answer.Reply)
-	if _, said := valkey.IsValkeyErr(err); said || errors.Is(err, leaderboard.ErrFull) { // it was refused, and is not there
+	if _, said := valkey.IsValkeyErr(err); said || errors.Is(err, leaderboard.ErrFull) { // refused, not recorded
 		return nil, fmt.Errorf("submit scores: %w", err)
 	}
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"cacheproxy/leaderboard"
 )
 
-// What a player is called on the server keeps the order of bytes, and has no zero byte that another does not follow: after a bare one
-// comes what is no part of the name.
+// nameOf encodes the name of a player for the server. The encoding keeps the order of bytes, and puts \xff after each
+// zero byte of the name. So a zero byte without \xff ends the name.
 func nameOf(player string) string { return strings.ReplaceAll(player, "\x00", "\x00\xff") }
 
 func playerOf(name string) string { return strings.ReplaceAll(name, "\x00\xff", "\x00") }
 
-// read takes a member of a sorted set apart.
+// read parses a member of a sorted set.
 func read(rules *leaderboard.Rules, member string) (player string, at time.Time, err error) {
 	switch {
 	case rules.Ties == leaderboard.Earlier && len(member) >= 8:

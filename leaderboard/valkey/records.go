@@ -17,22 +17,23 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// Options is what Records work with. Connection and Prefix are required.
+// Options are the dependencies of Records. Connection and Prefix are required.
 type Options struct {
-	Connection *connection.Connection // of its own: what waits for a disk would delay heartbeats
-	Prefix     string                 // of every key
-	Timeout    time.Duration          // for what the server is asked; zero: 2s
-	// Rules are those of the routes in force, whose boards Run looks after while nobody reads them or submits. Nil: nobody does.
+	Connection *connection.Connection // for the Records alone: waiting for a disk would delay heartbeats
+	Prefix     string                 // begins every key
+	Timeout    time.Duration          // for a call of the server; zero: 2s
+	// Rules returns the rules of the routes in force, whose boards Run tends while nobody reads them or submits. Nil:
+	// no boards are tended.
 	Rules func() []*leaderboard.Rules
-	// Observe is called with how long an operation took and how it ended. Nil: nobody counts.
+	// Observe, if not nil, is called with the duration and the error of each operation.
 	Observe func(op string, took time.Duration, err error)
 }
 
-// Records are boards on a server. They are safe for concurrent use.
+// Records implements leaderboard.Records and leaderboard.Source on a server. They are safe for concurrent use.
 type Records struct {
 	options   Options
-	chunk     int          // how many entries leave a window at once, before others are served
-	late      atomic.Int64 // by how much the server's clock is ahead of this one, in microseconds, as far as is known
+	chunk     int          // bound for the entries that leave a window in one script
+	late      atomic.Int64 // by how many microseconds the server's clock is ahead of this one, as last learned
 	book      book
 	committer *durable.Committer
 }
@@ -42,7 +43,7 @@ var _ interface {
 	leaderboard.Source
 } = (*Records)(nil)
 
-// New makes Records. It dials nothing; Run has to run for a submission to be as durable as its route asks.
+// New makes Records, and connects to nothing. Run has to run for a submission to be as durable as its route demands.
 func New(o Options) *Records {
 	if o.Timeout == 0 {
 		o.Timeout = 2 * time.Second
@@ -58,7 +59,7 @@ var (
 	errSlide = errors.New("window does not get to where it should be")
 )
 
-// base begins the keys of a route; board, where it is given, those of one of its boards. Each has a slot of its own.
+// base begins the keys of a route, and board those of one of its boards. Each has a hash slot of its own.
 func (r *Records) base(rules *leaderboard.Rules) string {
 	return "{" + r.options.Prefix + ":lb:" + url.QueryEscape(rules.Route) + "}:"
 }
@@ -67,7 +68,7 @@ func (r *Records) board(rules *leaderboard.Rules, board string) string {
 	return "{" + r.options.Prefix + ":lb:" + url.QueryEscape(rules.Route) + ":" + url.QueryEscape(board) + "}:"
 }
 
-// ask runs a script, and gives its reply as texts. The first says what came of it.
+// ask runs a script, and returns the reply as texts. The first text is the outcome.
 func (r *Records) ask(ctx context.Context, op string, s *durable.Script, base string, args ...string) (reply []string, err error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
@@ -99,7 +100,7 @@ var aggregates = map[leaderboard.Aggregate]string{
 	leaderboard.Best: "best", leaderboard.Lowest: "best", leaderboard.Sum: "sum", leaderboard.Last: "last", leaderboard.Every: "every",
 }
 
-// arguments are those that the scripts of a board begin with, at the time that the server's clock is taken to show.
+// arguments are the first arguments of each script of a board, at the time that the server's clock presumably shows.
 func (r *Records) arguments(rules *leaderboard.Rules, incarnation string) []string {
 	span, ties := "rolling", "earlier"
 	var from, to int64
@@ -120,7 +121,7 @@ func (r *Records) arguments(rules *leaderboard.Rules, incarnation string) []stri
 	}
 }
 
-// signature is what of the rules cannot change while there are records: how they are ordered, and by what they are told apart.
+// signature covers the rules that cannot change while records exist: those that decide order and identity of members.
 func signature(rules *leaderboard.Rules) string {
 	w := rules.Window
 	location := "UTC"
@@ -141,7 +142,7 @@ func truth(b bool) string {
 	return ""
 }
 
-// learn takes over what the server's clock shows.
+// learn records the time of the server's clock.
 func (r *Records) learn(clock string) {
 	us, err := strconv.ParseInt(clock, 10, 64)
 	if err == nil {
@@ -149,7 +150,7 @@ func (r *Records) learn(clock string) {
 	}
 }
 
-// order is the score as the server orders by it, and back: least first, and without a zero below zero.
+// order converts a score to z, by which the server orders, least first, and back. The result is never a negative zero.
 func order(rules *leaderboard.Rules, score float64) float64 {
 	if rules.Aggregate == leaderboard.Lowest {
 		return score + 0
@@ -159,7 +160,7 @@ func order(rules *leaderboard.Rules, score float64) float64 {
 
 func decimal(z float64) string { return strconv.FormatFloat(z, 'g', 17, 64) }
 
-// insist runs a script of a board until its window has slid and its period is that of the server.
+// insist runs a script of a board until the window has slid, and the period is that of the server's clock.
 func (r *Records) insist(ctx context.Context, op string, s *durable.Script, rules *leaderboard.Rules, incarnation, board string, args ...string) ([]string, error) {
 	for tries := 0; ctx.Err() == nil; tries++ {
 		reply, err := r.ask(ctx, op, s, r.board(rules, board), append(r.arguments(rules, incarnation), args...)...)
@@ -167,7 +168,7 @@ func (r *Records) insist(ctx context.Context, op string, s *durable.Script, rule
 		case err != nil:
 			return nil, err
 		case reply[0] == "AGAIN":
-			tries = 0 // each of them has done a part
+			tries = 0 // each reply has done a part
 		case reply[0] == "RULES":
 			return nil, leaderboard.ErrOtherRules
 		case reply[0] == "LOADING":

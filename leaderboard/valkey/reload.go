@@ -9,7 +9,8 @@ import (
 	"cacheproxy/leaderboard"
 )
 
-// Empty reports whether the server has lost, or never had, the records of a route that has an archive, or of one of its boards.
+// Empty reports whether the server has lost, or never had, the records of a route with an archive, or of one of the
+// route's boards.
 func (r *Records) Empty(ctx context.Context, rules *leaderboard.Rules) (bool, error) {
 	if !rules.Archived {
 		return false, nil
@@ -25,9 +26,9 @@ func (r *Records) Empty(ctx context.Context, rules *leaderboard.Rules) (bool, er
 	return reply[1] == "1", nil
 }
 
-// Load merges a part of a bucket into the records, in any order, and once or more often: of one player the better or the later stays. The
-// archive gets to take it unless the bucket says that it is closed. With ErrLoading the records were lost since Empty was asked, which has to
-// be asked again.
+// Load merges a part of a bucket into the records. Parts may come in any order, and repeatedly: for each player the
+// better or the later score stays. The archive has to take the bucket again unless b is closed. ErrLoading says that
+// the records were lost since Empty was called; the caller then has to call Empty again.
 func (r *Records) Load(ctx context.Context, rules *leaderboard.Rules, b leaderboard.Bucket, members []leaderboard.Member) error {
 	incarnation := r.book.reading(rules)
 	reply, err := r.ask(ctx, "load", loadingScript, r.base(rules), incarnation, b.Board)
@@ -49,8 +50,8 @@ func (r *Records) Load(ctx context.Context, rules *leaderboard.Rules, b leaderbo
 	return nil
 }
 
-// Loaded says that all that the archive has of a board was put back, or (empty) of all of them. With ErrLoading the records were lost since Empty
-// was asked. One board does not end the reading back of all.
+// Loaded says that everything in the archive was loaded, of one board, or of all boards if board is empty. ErrLoading
+// says that the records were lost since Empty was called. Loaded of one board does not end the loading of all.
 func (r *Records) Loaded(ctx context.Context, rules *leaderboard.Rules, board string) error {
 	if !rules.Archived {
 		return nil
@@ -68,7 +69,7 @@ func (r *Records) Loaded(ctx context.Context, rules *leaderboard.Rules, board st
 	for _, board := range boards {
 		reply, err := r.insist(ctx, "load", wholeScript, rules, incarnation, board)
 		if errors.Is(err, leaderboard.ErrOtherRules) {
-			continue // it is refused whatever it has, and does not keep the others from being shown
+			continue // its requests are refused in any case, and the other boards are to be shown
 		}
 		if err != nil {
 			return err

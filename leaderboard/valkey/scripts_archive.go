@@ -2,16 +2,16 @@ package valkey
 
 import durable "cacheproxy/durable/valkey"
 
-// foreign begins the scripts of the archiver: it has nothing to do with a board that lacks what the archive has.
+// foreign begins the scripts of the archiver. They refuse a board that lacks data from the archive.
 const foreign = `
 if born and archived and loaded ~= g then return {'LOADING'} end
 `
 
-// owedScript lists buckets that the archive does not have, those that end first before the others. It writes down the board's clock where it
-// says that a bucket is closed: nothing is added to that one then, whatever the server's clock does.
+// owedScript lists buckets that the archive lacks, in the order of their ends. When the script reports a bucket as
+// closed, it stores the board's clock: nothing is added to the bucket afterwards, whatever the server's clock does.
 //
-// ARGV after A: most of them. Reply: OK, the board's clock, the last stamp of a submission, and start and end of each; AGAIN as
-// submitScript's; LOADING as readScript's
+// ARGV after A: the most buckets. Reply: OK, the board's clock, the last stamp of a submission, and start and end of
+// each; AGAIN as in submitScript; LOADING as in readScript
 var owedScript = durable.NewScript(prelude, rotation, foreign, `
 if not born then return {'OK', text(now), '0'} end
 if not rotate() then return {'AGAIN'} end
@@ -29,8 +29,8 @@ end
 return reply
 `)
 
-// membersScript is a page of a bucket. ARGV after A: start, first and last place. Reply: OK, and pairs of member and z; LOADING, where the
-// records were lost
+// membersScript returns a page of a bucket. ARGV after A: start, first and last place. Reply: OK, and pairs of member
+// and z; LOADING if the records were lost
 var membersScript = durable.NewScript(prelude, foreign, `
 if not born then return {archived and 'LOADING' or 'OK'} end
 local reply = {'OK'}
@@ -38,8 +38,9 @@ for _, v in ipairs(call('ZRANGE', b .. 'b:' .. ARGV[A + 1], ARGV[A + 2], ARGV[A 
 return reply
 `)
 
-// archivedScript gives up what the archive has: a bucket that is closed, and holds as many as the archive has taken. What the ranking is made
-// of stays for as long as the window needs it, cut to the ranks that are kept.
+// archivedScript releases a bucket that the archive has: one that is closed, and has as many members as the archive has
+// taken. Members that the ranking is made of stay for as long as the window needs them, cut to the places that are
+// kept.
 //
 // ARGV after A: start, count. Reply: CUT, or KEPT
 var archivedScript = durable.NewScript(prelude, rotation, foreign, `
@@ -62,7 +63,8 @@ end
 return {'CUT'}
 `)
 
-// linesScript is a page of the submissions. ARGV after A: after which, how many. Reply: OK, and stamp, player and z of each; LOADING as above
+// linesScript returns a page of the submissions. ARGV after A: the id to start after, how many. Reply: OK, and stamp,
+// player and z of each; LOADING as above
 var linesScript = durable.NewScript(prelude, foreign, `
 local reply = {'OK'}
 for _, entry in ipairs(call('XRANGE', b .. 's', ARGV[A + 1], '+', 'COUNT', ARGV[A + 2])) do
@@ -73,15 +75,16 @@ end
 return reply
 `)
 
-// takenScript forgets submissions, unless the records went back since they were read. ARGV after A: the first that stays, the least and the limit
-// of the board's number. Reply: OK
+// takenScript forgets submissions, unless the records went back since they were read. ARGV after A: the first that
+// stays, the least value and the limit of the board's mark. Reply: OK
 var takenScript = durable.NewScript(prelude, `
 local k = tonumber(call('HGET', m, 'k') or '0')
 if k >= tonumber(ARGV[A + 2]) and k < tonumber(ARGV[A + 3]) then call('XTRIM', b .. 's', 'MINID', ARGV[A + 1]) end
 return {'OK'}
 `)
 
-// markScript counts the board's number on, unless it is below one that was given. ARGV: base, number. Reply: the next; BACK, where it is below
+// markScript increments the board's mark, unless the mark is below a given value. ARGV: base, given value. Reply: the
+// new mark; BACK if the mark is below
 var markScript = durable.NewScript(`
 local m = ARGV[1] .. 'm'
 local k = tonumber(redis.call('HGET', m, 'k') or '0')
@@ -90,7 +93,7 @@ redis.call('HSET', m, 'k', string.format('%.0f', k + 1))
 return {string.format('%.0f', k + 1)}
 `)
 
-// mendedScript sets the board's number on to one at least. ARGV: base, number. Reply: OK
+// mendedScript raises the board's mark to at least a value. ARGV: base, value. Reply: OK
 var mendedScript = durable.NewScript(`
 local m = ARGV[1] .. 'm'
 local k = math.max(tonumber(redis.call('HGET', m, 'k') or '0'), tonumber(ARGV[2]))

@@ -1,35 +1,38 @@
 package valkey
 
-// prelude is what every script of a board begins with.
+// prelude begins every script of a board.
 //
-// A stamp is a time in microseconds by which submissions of a board are told apart: it is the server's clock, but never one that was given
-// before, so that a clock that is set back neither repeats one nor adds to a bucket that was closed. now is the board's clock: the server's,
-// or the last stamp where that is later.
+// A stamp is a time in microseconds that identifies a submission of a board. The stamp is the server's clock, but
+// always later than all stamps before. So a clock that is set back neither repeats a stamp nor adds to a bucket that
+// was closed. now is the board's clock: the later of the server's clock and the last stamp.
 //
-// z is what the sorted sets order by, least first: the score where the lowest stands first, else what it is below zero. A member is
-// stamp ‖ player where who was earlier stands first, and player ‖ 0 ‖ stamp where names decide; names come without a bare zero byte.
+// z is the value by which the sorted sets order, least first: the score if the lowest ranks first, otherwise the
+// negated score. A member is stamp ‖ player if the earlier ranks first, and player ‖ 0 ‖ stamp if names decide. nameOf
+// encodes names so that they have no bare zero byte.
 //
-// The server checks whether it has memory when a script begins, and refuses from then on what takes some. So that it does nothing or all of
-// it, each script writes the stamp, which takes memory by that check, before anything else but what makes room: entries that leave the window
-// one by one, each of them whole.
+// The server checks its memory when a script begins. If memory is short, the server refuses writes of the script that
+// take memory. So that a script does everything or nothing, it writes the stamp before anything else that takes memory.
+// Only removals, which make room, come earlier: entries that leave the window one by one, each removed as a whole.
 //
-// ARGV: base, aggregate, ties, ranks that are kept, span, length of the window, of a bucket, start and end of the period, 1 if archived, 1
-// if each submission is archived, incarnation of the route, how many entries leave at once, and what of the rules cannot change while there
-// are records. Those of the script itself follow after A.
+// ARGV: base, aggregate, ties, number of places that are kept, span, length of the window, of a bucket, start and end
+// of the period, 1 if archived, 1 if each submission is archived, incarnation of the route, bound for the entries that
+// leave at once, signature of the rules. The arguments of the script itself follow after A.
 //
-// What a board is made of, each key beginning with ARGV[1]:
+// The keys of a board, each beginning with ARGV[1]:
 //
-//	m        hash: t last stamp, v version, n when the window slides next, d that the ranking is to be made anew, o the bucket that is written
-//	         to, w the last stamp in it, c the first stamp, g the incarnation of which it is whole, k its mark, u its rules, l its length
+//	m        hash: t last stamp, v version, n when the window slides next, d the ranking has to be rebuilt, o the bucket
+//	         that is written to, w the last stamp in it, c the first stamp, g the incarnation of which the board is
+//	         whole, k the mark, u the signature of the rules, l the length of the window, h the time of the last
+//	         repeated submission
 //	r        sorted set: the ranking
-//	e        hash: player → what the ranking has of him: z and stamp, or several of them where they leave one after another
-//	x        sorted set: who, or which member, has something in the window since when, where all are kept
+//	e        hash: player → z and stamp in the ranking, or several of them where they leave one after another
+//	x        sorted set: player, or member, by the time of its oldest entry in the window, where all are kept
 //	y        sorted set: every submission by player, where each stands for itself
-//	l, o     sorted sets: buckets that the ranking is made of, and those that the archive does not have, by their ends
+//	l, o     sorted sets: buckets that the ranking is made of, and those that the archive lacks, by their ends
 //	b:START  sorted set: members of a bucket
-//	h:START  hash: player → z and stamp in the bucket, while it is written to or waits for the archive
+//	h:START  hash: player → z and stamp in the bucket, while the bucket is written to or waits for the archive
 //	s        stream: submissions, where each is archived
-//	i:KEY    what was submitted under an idempotency key, and its receipts
+//	i:KEY    digest of what was submitted under an idempotency key, and its receipts
 const prelude = `
 local b, agg, ties, K, span = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local W, B, ps, pe = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -105,8 +108,9 @@ local function bulk(command, key, args)
 end
 `
 
-// rotation takes out of the ranking what the window has left. It is part of every script that adds or shows, so that none shows an entry
-// for longer than the window and one bucket, whoever rotates or does not. It returns false where there is more than one script should do.
+// rotation removes entries from the ranking that have left the window. Every script that adds or reads includes
+// rotation, so that no read shows an entry for longer than the window and one bucket, whoever else rotates or does not.
+// rotate returns false if a single script cannot do all of the work.
 const rotation = `
 local function less(a, c)
   if a.z ~= c.z then return a.z < c.z end
@@ -264,7 +268,7 @@ local function rotate()
 end
 `
 
-// adding puts one entry into the ranking, and into its bucket.
+// adding adds one entry to the ranking, and to its bucket.
 const adding = `
 local function trim()
   local over = call('ZCARD', r) - K

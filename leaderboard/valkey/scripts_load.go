@@ -2,13 +2,14 @@ package valkey
 
 import durable "cacheproxy/durable/valkey"
 
-// loadScript merges a part of a bucket into the records. Done again it changes nothing: of the same bucket and player the better stays, or
-// the later, and of submissions that stand for themselves each is there once.
+// loadScript merges a part of a bucket into the records. A repetition changes nothing. For the same bucket and player
+// the better or the later score stays; a submission that stands for itself is there once.
 //
-// Of sums each player has a part for every bucket, by its start. Where they never leave one after another, the oldest of more than 32 become
-// one, which then stands for all buckets from its start to its stamp.
+// For sums, each player has a part for every bucket, by the start of the bucket. In windows that do not roll, the
+// oldest two of more than 32 parts become one, which then stands for all buckets from its start to its stamp.
 //
-// ARGV after A: start and end of the bucket, 1 if the archive has it, and player, z and stamp of each. Reply: OK; TIME as submitScript's
+// ARGV after A: start and end of the bucket, 1 if the archive has the bucket, and player, z and stamp of each member.
+// Reply: OK; TIME as in submitScript
 var loadScript = durable.NewScript(prelude, rotation, adding, `
 if elsewhere(1) then return {'TIME', text(now)} end
 local start, ends, owes = ARGV[A + 1], tonumber(ARGV[A + 2]), archived and ARGV[A + 3] ~= '1'
@@ -128,7 +129,7 @@ if kept and rolling and not waits then call('ZREMRANGEBYRANK', key, K, -1) end
 return {'OK'}
 `)
 
-// wholeScript says that all of a board has been put back. Reply: OK, or NONE where there is no such board
+// wholeScript records that everything of a board was loaded. Reply: OK, or NONE if the board does not exist
 var wholeScript = durable.NewScript(prelude, rotation, `
 if not born then return {'NONE'} end
 if loaded == g then return {'OK'} end
@@ -137,7 +138,8 @@ call('HSET', m, 't', text(last), 'v', text(last), 'g', g)
 return {'OK'}
 `)
 
-// emptyScript says whether the records are to be read back. Where there are none, it begins an incarnation. ARGV: base, name of one
+// emptyScript says whether the records have to be loaded. If there are none, the script begins an incarnation. ARGV:
+// base, name for the incarnation
 var emptyScript = durable.NewScript(routePrelude, `
 local s = redis.call('HMGET', b .. 's', 'g', 'p')
 if not s[1] then
@@ -147,15 +149,16 @@ end
 return {s[1], s[2] or ''}
 `)
 
-// loadingScript notes that something of a board is about to be put back. ARGV: base, incarnation, board. Reply: OK, or GONE where the records
-// were lost since
+// loadingScript records that a part of a board is about to be loaded. ARGV: base, incarnation, board. Reply: OK, or
+// GONE if the records were lost since
 var loadingScript = durable.NewScript(routePrelude, `
 if ARGV[2] ~= '' and redis.call('HGET', b .. 's', 'g') ~= ARGV[2] then return {'GONE'} end
 redis.call('HSET', b .. 'b', ARGV[3], 'l' .. now)
 return {'OK'}
 `)
 
-// loadedScript ends the reading back. ARGV: base, incarnation, boards of which the archive had nothing. Reply as loadingScript's
+// loadedScript ends the loading. ARGV: base, incarnation, boards of which the archive had nothing. Reply as for
+// loadingScript
 var loadedScript = durable.NewScript(routePrelude, `
 if redis.call('HGET', b .. 's', 'g') ~= ARGV[2] then return {'GONE'} end
 redis.call('HDEL', b .. 's', 'p')

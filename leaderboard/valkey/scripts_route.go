@@ -2,13 +2,15 @@ package valkey
 
 import durable "cacheproxy/durable/valkey"
 
-// The scripts of a route keep which boards it has, and which incarnation of the records is whole. Keys begin with ARGV[1]:
+// routePrelude begins every script of a route. The records of a route list its boards, and say which incarnation of the
+// records is whole. Keys begin with ARGV[1]:
 //
-//	b  hash: board → l, or r where nothing is known to be recorded, and when it was last heard of in ms
-//	s  hash: g the incarnation, p 1 while it is read back
+//	b  hash: board → l, or r if no submission is known to be recorded, and when a script last wrote this entry, in ms
+//	s  hash: g the incarnation, p 1 while the records are loaded
 //
-// The incarnation is a name that nobody gives twice. It is made where the route has no archive, or by the archiver, who alone can tell records
-// that were lost from those that never were; each board says of which incarnation it is whole.
+// An incarnation is a unique name. Only the archiver makes incarnations, since only the archiver can tell lost records
+// from records that never were. A route without an archive has none. Each board has the incarnation of which the board
+// is whole.
 const routePrelude = `
 local b = ARGV[1]
 local clock = redis.call('TIME')
@@ -19,7 +21,7 @@ local function state(board)
 end
 `
 
-// registerScript notes that a board is about to be written to. ARGV: base, board, most boards
+// registerScript registers a board before a submission. ARGV: base, board, most boards
 var registerScript = durable.NewScript(routePrelude, `
 local reply = state(ARGV[2])
 if reply[4] == '' and redis.call('HLEN', b .. 'b') >= tonumber(ARGV[3]) then return {'MANY'} end
@@ -27,16 +29,16 @@ redis.call('HSET', b .. 'b', ARGV[2], (reply[4] == '' and 'r' or reply[4]) .. no
 return reply
 `)
 
-// confirmScript notes that a board has been written to. ARGV: base, board
+// confirmScript records that a board has a submission. ARGV: base, board
 var confirmScript = durable.NewScript(routePrelude, `
 redis.call('HSET', b .. 'b', ARGV[2], 'l' .. now)
 return {'OK'}
 `)
 
-// stateScript says what is known of a board. ARGV: base, board
+// stateScript returns the state of a board. ARGV: base, board
 var stateScript = durable.NewScript(routePrelude, `return state(ARGV[2])`)
 
-// faultScript notes that an incarnation is not whole, and has to be read back. ARGV: base, incarnation
+// faultScript records that an incarnation is incomplete, and has to be loaded. ARGV: base, incarnation
 var faultScript = durable.NewScript(routePrelude, `
 if redis.call('HGET', b .. 's', 'g') == ARGV[2] then redis.call('HSET', b .. 's', 'p', '1') end
 return {'OK'}

@@ -4,10 +4,12 @@ import durable "cacheproxy/durable/valkey"
 
 // submitScript records submissions, all or none.
 //
-// ARGV after those of the prelude: 1 if the board may be made, name of the idempotency key or nothing, what was submitted under it, for how
-// many ms it is remembered, pairs of player and z.
-// Reply: OK or SAME, and the receipts, of which the rank is 0 beyond those that are kept, and -1 while the board is read back; NEW, where there is no such board; TIME and the board's clock, where that is not within the period;
-// AGAIN, where the window has to slide first; OTHER, where the key stands for something else; LARGE, where a sum would not be exact.
+// ARGV after those of the prelude: 1 if the board may be made, name of the idempotency key or an empty text, digest of
+// what was submitted under the key, how many ms the key is remembered, pairs of player and z.
+//
+// Reply: OK or SAME, and the receipts. The rank in a receipt is 0 beyond the places that are kept, and -1 while the
+// board is loaded. NEW: the board does not exist. TIME and the board's clock: the clock is outside of the period.
+// AGAIN: the window has to slide first. OTHER: the key stands for another submission. LARGE: a sum would not be exact.
 var submitScript = durable.NewScript(prelude, rotation, adding, `
 if not born and ARGV[A + 1] ~= '1' then return {'NEW'} end
 if ARGV[A + 2] ~= '' then
@@ -85,12 +87,14 @@ if ARGV[A + 2] ~= '' then call('SET', b .. 'i:' .. ARGV[A + 2], ARGV[A + 3] .. r
 return {'OK', receipts}
 `)
 
-// readScript shows a part of a board.
+// readScript returns a part of a board.
 //
-// ARGV after those of the prelude: top and a number of places, or around, that number before and after, and the player; or all, and a number that
-// no board has, for what is beyond the ranks too.
-// Reply: OK, version, number of places, rank of the first, the board's clock, pairs of member and z; NONE, where there is no such board;
-// LOADING, where it lacks what the archive has; TIME and AGAIN as submitScript's; ABSENT; BEYOND.
+// ARGV after those of the prelude: top and a number of places; or around, the number of places before and after, and
+// the player; or all and a number above the size of any board, for places beyond the ranks too.
+//
+// Reply: OK, version, number of places, rank of the first, the board's clock, pairs of member and z. NONE: the board
+// does not exist. LOADING: the board lacks data from the archive. TIME and AGAIN as in submitScript. ABSENT: the player
+// is not on the board. BEYOND: the player may be below the places that are kept.
 var readScript = durable.NewScript(prelude, rotation, `
 if not born then return {'NONE'} end
 if archived and (g == '' or loaded ~= g) then return {'LOADING'} end

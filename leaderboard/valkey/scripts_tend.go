@@ -2,9 +2,9 @@ package valkey
 
 import durable "cacheproxy/durable/valkey"
 
-// tendScript slides the window of a board that nobody may read, and gives up what waits for an archive that the route does not have: after a
-// day, since the configuration of one instance may be older than that of another. Reply: IDLE, where nothing is left, BUSY, NONE; AGAIN as
-// submitScript's
+// tendScript slides the window of a board, since possibly nobody reads or writes the board. If the route has no
+// archive, the script also removes buckets that wait for an archive: after a day, since another instance may have a
+// configuration with an archive. Reply: IDLE if the board is empty, BUSY, NONE; AGAIN as in submitScript
 var tendScript = durable.NewScript(prelude, rotation, `
 if not born then return {'NONE'} end
 if not rotate() then return {'AGAIN'} end
@@ -20,7 +20,7 @@ end
 return {idle() and 'IDLE' or 'BUSY'}
 `)
 
-// dropScript removes what is left of a board of which nothing is left. Reply: OK, or BUSY
+// dropScript removes the remaining keys of an empty board. Reply: OK, or BUSY
 var dropScript = durable.NewScript(prelude, rotation, idle, `
 if not idle() then return {'BUSY'} end
 if open then call('UNLINK', b .. 'h:' .. string.match(open, '^%d+'), b .. 'b:' .. string.match(open, '^%d+')) end
@@ -28,7 +28,7 @@ call('UNLINK', m, b .. 's')
 return {'OK'}
 `)
 
-// idle says whether a board has nothing that is shown, or that anybody waits for.
+// idle says whether a board shows nothing, and nothing of it is waited for.
 const idle = `
 local function idle()
   if due or archived and loaded ~= g then return false end
@@ -39,8 +39,8 @@ local function idle()
 end
 `
 
-// forgetScript takes a board off those of its route, unless it was heard of lately. ARGV: base, board, for how long it was not in ms.
-// Reply: OK, or LATELY
+// forgetScript removes a board from its route, unless a script wrote the board's entry lately. ARGV: base, board, the
+// least age of the entry in ms. Reply: OK, or LATELY
 var forgetScript = durable.NewScript(routePrelude, `
 local was = redis.call('HGET', b .. 'b', ARGV[2])
 if was and tonumber(now) - tonumber(string.sub(was, 2)) < tonumber(ARGV[3]) then return {'LATELY'} end
@@ -48,7 +48,8 @@ redis.call('HDEL', b .. 'b', ARGV[2])
 return {'OK'}
 `)
 
-// bucketsScript lists the buckets of a board. Reply: OK, the board's clock, and start and end of each; AGAIN as submitScript's
+// bucketsScript lists the buckets of a board. Reply: OK, the board's clock, and start and end of each; AGAIN as in
+// submitScript
 var bucketsScript = durable.NewScript(prelude, rotation, `
 if not born then return {'OK', text(now)} end
 if not rotate() then return {'AGAIN'} end
@@ -66,7 +67,7 @@ end
 return reply
 `)
 
-// measureScript is how much memory a board takes, of its buckets as worked out from some. Reply: bytes
+// measureScript returns the memory of a board. The memory of buckets is extrapolated from a sample. Reply: bytes
 var measureScript = durable.NewScript(prelude, `
 local function bytes(key) return call('MEMORY', 'USAGE', key) or 0 end
 local sum = 0

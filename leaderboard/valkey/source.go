@@ -12,8 +12,8 @@ import (
 	"cacheproxy/leaderboard"
 )
 
-// Owed are buckets that the archive does not have as they are: closed ones, and open ones to which something has come since this instance was
-// told that they were archived.
+// Owed returns closed buckets that the archive has not taken, and open buckets with submissions since this instance
+// heard that they were archived.
 func (r *Records) Owed(ctx context.Context, rules *leaderboard.Rules, most int) ([]leaderboard.Bucket, error) {
 	boards, err := r.Boards(ctx, rules)
 	if err != nil {
@@ -26,7 +26,7 @@ func (r *Records) Owed(ctx context.Context, rules *leaderboard.Rules, most int) 
 		if errors.Is(err, leaderboard.ErrLoading) || ctx.Err() != nil {
 			return nil, err
 		}
-		if err != nil { // one that is kept under other rules, or on another server, does not keep the others
+		if err != nil { // a board under other rules, or on another server, does not stop the others
 			failed = errors.Join(failed, fmt.Errorf("board %q: %w", board, err))
 		}
 		all = append(all, owed...)
@@ -35,7 +35,7 @@ func (r *Records) Owed(ctx context.Context, rules *leaderboard.Rules, most int) 
 	return all[:min(len(all), most)], failed
 }
 
-// owed is Owed of one board.
+// owed is Owed for one board.
 func (r *Records) owed(ctx context.Context, rules *leaderboard.Rules, board string, most int) (all []leaderboard.Bucket, err error) {
 	reply, err := r.insist(ctx, "owed", owedScript, rules, r.book.reading(rules), board, strconv.Itoa(most))
 	if err != nil {
@@ -58,7 +58,7 @@ func (r *Records) owed(ctx context.Context, rules *leaderboard.Rules, board stri
 	return all, err
 }
 
-// Members reads a page of a bucket, the first in rank first.
+// Members reads a page of a bucket, in the order of ranks.
 func (r *Records) Members(ctx context.Context, rules *leaderboard.Rules, b leaderboard.Bucket, from, most int) ([]leaderboard.Member, error) {
 	reply, err := r.insist(ctx, "members", membersScript, rules, r.book.reading(rules), b.Board, number(b.Start.UnixMicro()), strconv.Itoa(from), strconv.Itoa(from+most-1))
 	if err != nil {
@@ -85,8 +85,9 @@ func (r *Records) Members(ctx context.Context, rules *leaderboard.Rules, b leade
 	return members, nil
 }
 
-// Archived is told after the archive has committed count members of a bucket that Owed had said to be closed before they were read: another
-// is not cut, since what was read of it may have become better meanwhile.
+// Archived tells the records that the archive has committed count members of a bucket. Only a bucket that Owed reported
+// as closed, before its members were read, is cut: the members of an open bucket may have improved since they were
+// read.
 func (r *Records) Archived(ctx context.Context, rules *leaderboard.Rules, b leaderboard.Bucket, count int) (done bool, err error) {
 	if !b.Closed {
 		r.book.taken(rules, b)
@@ -99,10 +100,10 @@ func (r *Records) Archived(ctx context.Context, rules *leaderboard.Rules, b lead
 	return reply[0] == "CUT", nil
 }
 
-// lineID is the stamp of a submission, in a text that has the order of numbers.
+// lineID is the stamp of a submission, as a text whose order is that of numbers.
 func lineID(at time.Time) string { return fmt.Sprintf("%016d", at.UnixMicro()) }
 
-// Lines are submissions of a board after one, which is empty for all.
+// Lines returns submissions of a board after an id; empty: from the first one.
 func (r *Records) Lines(ctx context.Context, rules *leaderboard.Rules, board, after string, most int) ([]leaderboard.Line, error) {
 	from := "-"
 	if after != "" {
@@ -128,7 +129,8 @@ func (r *Records) Lines(ctx context.Context, rules *leaderboard.Rules, board, af
 	return lines, nil
 }
 
-// Taken forgets the submissions up to one, after the archive has committed them, unless the board's number is below mark, or not below limit.
+// Taken forgets the submissions up to an id, after the archive has committed them, unless the board's mark is below
+// mark, or not below limit.
 func (r *Records) Taken(ctx context.Context, rules *leaderboard.Rules, board, upTo string, mark, limit int64) error {
 	us, err := strconv.ParseInt(upTo, 10, 64)
 	if err != nil {
@@ -138,8 +140,8 @@ func (r *Records) Taken(ctx context.Context, rules *leaderboard.Rules, board, up
 	return err
 }
 
-// Mark adds one to a number that is kept with the board, and answers it. It fails with ErrWentBack, and does not, where that is below one that was
-// given before.
+// Mark increments the board's mark and returns the new value. If the mark is below given, Mark returns ErrWentBack and
+// changes nothing.
 func (r *Records) Mark(ctx context.Context, rules *leaderboard.Rules, board string, given int64) (int64, error) {
 	reply, err := r.ask(ctx, "mark", markScript, r.board(rules, board), number(given))
 	if err != nil {
@@ -155,7 +157,7 @@ func (r *Records) Mark(ctx context.Context, rules *leaderboard.Rules, board stri
 	return mark, nil
 }
 
-// Mended sets the number of a board on to what the archive has.
+// Mended raises the mark of a board to that of the archive.
 func (r *Records) Mended(ctx context.Context, rules *leaderboard.Rules, board string, mark int64) error {
 	_, err := r.ask(ctx, "mark", mendedScript, r.board(rules, board), number(mark))
 	return err

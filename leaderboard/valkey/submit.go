@@ -12,8 +12,8 @@ import (
 	"cacheproxy/leaderboard"
 )
 
-// Submit records all of a request, or nothing. With an error that is none of package leaderboard's, and with ErrNotDurable, it may be there
-// or not; under an idempotency key it can be submitted once more in any case.
+// Submit records all submissions of a request, or none. With ErrNotDurable, or an error of another package, the
+// submissions may be recorded or not. With an idempotency key, the caller can submit again in any case.
 func (r *Records) Submit(ctx context.Context, rules *leaderboard.Rules, q leaderboard.Request) ([]leaderboard.Receipt, bool, error) {
 	if len(q.Submissions) == 0 {
 		return nil, false, nil
@@ -22,7 +22,7 @@ func (r *Records) Submit(ctx context.Context, rules *leaderboard.Rules, q leader
 		return nil, false, err
 	}
 	incarnation, lately := r.book.known(rules, q.Board)
-	made, unconfirmed := false, false // the board, and that it was
+	made, unconfirmed := false, false // the board may be made; whether its first write has to be confirmed to the route
 	if !lately {
 		s, err := r.register(ctx, rules, q.Board)
 		if err != nil {
@@ -43,12 +43,12 @@ func (r *Records) Submit(ctx context.Context, rules *leaderboard.Rules, q leader
 			if err != nil {
 				return nil, false, err
 			}
-			if made = true; s.loading || s.live { // it is not whole before what the archive has of it is there
+			if made = true; s.loading || s.live { // the board is not whole until the archive's part is loaded
 				s.incarnation = ""
 			}
 			incarnation = s.incarnation
 		case "AGAIN":
-			tries = 0 // each of them has done a part
+			tries = 0 // each reply has done a part
 		case "TIME":
 			if len(reply) != 2 || tries > 8 {
 				return nil, false, errSlide
@@ -75,7 +75,7 @@ func (r *Records) Submit(ctx context.Context, rules *leaderboard.Rules, q leader
 	return nil, false, fmt.Errorf("submit scores: %w", ctx.Err())
 }
 
-// tailOf are the arguments that do not change from one try to the next.
+// tailOf returns the arguments that stay the same from try to try.
 func tailOf(rules *leaderboard.Rules, q leaderboard.Request) []string {
 	key, print := "", ""
 	if q.Key != "" && rules.Repeats > 0 {
@@ -112,7 +112,7 @@ func receiptsOf(rules *leaderboard.Rules, q leaderboard.Request, reply []string)
 	return receipts, nil
 }
 
-// send runs submitScript, and returns once what it has done is as durable as the route asks.
+// send runs submitScript, and returns once the result is as durable as the route demands.
 func (r *Records) send(ctx context.Context, rules *leaderboard.Rules, board string, args []string) (reply []string, err error) {
 	if rules.Durability == leaderboard.InMemory {
 		return r.ask(ctx, "submit", submitScript, r.board(rules, board), args...)

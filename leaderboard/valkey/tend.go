@@ -10,10 +10,11 @@ import (
 	"cacheproxy/leaderboard"
 )
 
-// sweepEvery is the pause between two sweeps. What is read or written to needs none: its window slides by that.
+// sweepEvery is the pause between two sweeps. A board that is read or written needs no sweep: each script slides its
+// window.
 const sweepEvery = 30 * time.Second
 
-// sweep looks after the boards of the routes in force until ctx ends.
+// sweep tends the boards of the routes in force until ctx ends.
 func (r *Records) sweep(ctx context.Context) {
 	again := time.NewTicker(sweepEvery)
 	defer again.Stop()
@@ -31,11 +32,12 @@ func (r *Records) sweep(ctx context.Context) {
 	}
 }
 
-// sweepRoute slides the windows of all boards of a route, and gives up those of which nothing is left and nobody has heard for a while. Run does
-// it, of the routes in force.
+// sweepRoute slides the windows of all boards of a route, and removes boards that are empty and that nobody has
+// registered for a while. Run calls sweepRoute for the routes in force.
 //
-// A board is taken off the route first, and only then removed, if still nothing is there: what is submitted meanwhile registers it again,
-// since whoever does has not for longer than a registration holds.
+// A board is first removed from the route, and then dropped if it is still empty. A submission in between registers the
+// board again: a board is removed only after five times the time for which an instance counts the board as registered,
+// so no instance still relies on its registration.
 func (r *Records) sweepRoute(ctx context.Context, rules *leaderboard.Rules) error {
 	boards, err := r.Boards(ctx, rules)
 	if err != nil {
@@ -54,7 +56,7 @@ func (r *Records) sweepBoard(ctx context.Context, rules *leaderboard.Rules, boar
 	if err != nil {
 		return err
 	}
-	if reply[0] == "NONE" && rules.Archived { // it may have been lost
+	if reply[0] == "NONE" && rules.Archived { // the board may have been lost
 		if s, err := r.state(ctx, rules, board); err != nil || s.live {
 			return err
 		}
@@ -70,8 +72,8 @@ func (r *Records) sweepBoard(ctx context.Context, rules *leaderboard.Rules, boar
 	return err
 }
 
-// Buckets are those of a board that the records hold apart: all of the window where only the first are kept, and those that the archive does
-// not have. Elsewhere they hold players and not buckets, and there are none.
+// Buckets returns the buckets of a board that the records hold separately: all buckets of the window where only the
+// first K are kept, and the buckets that the archive lacks. Other boards hold players and not buckets, and have none.
 func (r *Records) Buckets(ctx context.Context, rules *leaderboard.Rules, board string) ([]leaderboard.Bucket, error) {
 	incarnation, _ := r.book.known(rules, board)
 	reply, err := r.insist(ctx, "buckets", bucketsScript, rules, incarnation, board)
@@ -95,7 +97,7 @@ func (r *Records) Buckets(ctx context.Context, rules *leaderboard.Rules, board s
 	return all, err
 }
 
-// Measure is how many boards the route has, and how many bytes of memory they take, as worked out from some of them.
+// Measure returns the number of the route's boards, and their memory in bytes, extrapolated from a sample.
 func (r *Records) Measure(ctx context.Context, rules *leaderboard.Rules) (boards int, bytes int64, err error) {
 	all, err := r.Boards(ctx, rules)
 	if err != nil {

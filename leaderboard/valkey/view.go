@@ -12,23 +12,23 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// Top is the first n places of a board. One that nobody has submitted to is empty.
+// Top returns the first n places of a board. A board without submissions is empty.
 func (r *Records) Top(ctx context.Context, rules *leaderboard.Rules, board string, n int) (leaderboard.View, error) {
 	return r.view(ctx, rules, board, "top", strconv.Itoa(n))
 }
 
-// All is every place of a board that the records have, also beyond the ranks where every player is kept.
+// All returns every place of a board in the records, also places beyond Top where the records hold every player.
 func (r *Records) All(ctx context.Context, rules *leaderboard.Rules, board string) (leaderboard.View, error) {
 	return r.view(ctx, rules, board, "all", strconv.Itoa(math.MaxInt32))
 }
 
-// Around is n places before and after the best that a player holds. It fails with ErrNotThere, and ErrBeyond where a player who is not among
-// those that are kept may be on the board.
+// Around returns n places before and after the best place of a player. The error is ErrNotThere, or ErrBeyond if the
+// player may be on the board below the places that are kept.
 func (r *Records) Around(ctx context.Context, rules *leaderboard.Rules, board, player string, n int) (leaderboard.View, error) {
 	return r.view(ctx, rules, board, "around", strconv.Itoa(n), nameOf(player))
 }
 
-// Player is the best place that a player holds. It fails as Around does.
+// Player returns the best place of a player. The errors are those of Around.
 func (r *Records) Player(ctx context.Context, rules *leaderboard.Rules, board, player string) (leaderboard.Entry, error) {
 	v, err := r.Around(ctx, rules, board, player, 0)
 	if err != nil {
@@ -40,7 +40,7 @@ func (r *Records) Player(ctx context.Context, rules *leaderboard.Rules, board, p
 	return v.Entries[0], nil
 }
 
-// Boards are the names of the boards that the route has, in the order of bytes.
+// Boards returns the names of the route's boards, in the order of bytes.
 func (r *Records) Boards(ctx context.Context, rules *leaderboard.Rules) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
 	defer cancel()
@@ -74,7 +74,7 @@ func (r *Records) view(ctx context.Context, rules *leaderboard.Rules, board stri
 		case "BEYOND":
 			return empty, leaderboard.ErrBeyond
 		case "AGAIN":
-			tries = 0 // each of them has done a part
+			tries = 0 // each reply has done a part
 		case "TIME":
 			if len(reply) != 2 || tries > 8 {
 				return empty, errSlide
@@ -91,7 +91,7 @@ func (r *Records) view(ctx context.Context, rules *leaderboard.Rules, board stri
 				case reply[0] == "LOADING" && tries == 0:
 					incarnation = s.incarnation
 					continue
-				case reply[0] == "LOADING" || s.live: // it was lost, alone or with those on the same server of a cluster
+				case reply[0] == "LOADING" || s.live: // the board was lost, alone or with others on the same server of a cluster
 					if err := r.fault(ctx, rules, s.incarnation); err != nil {
 						return empty, err
 					}
@@ -109,7 +109,7 @@ func (r *Records) view(ctx context.Context, rules *leaderboard.Rules, board stri
 	return empty, fmt.Errorf("read board: %w", ctx.Err())
 }
 
-// viewOf reads OK, version, places, rank of the first, clock, and pairs of member and z.
+// viewOf parses OK, version, number of places, rank of the first, clock, and pairs of member and z.
 func viewOf(rules *leaderboard.Rules, reply []string) (v leaderboard.View, err error) {
 	if len(reply) < 5 || len(reply)%2 == 0 {
 		return v, errReply

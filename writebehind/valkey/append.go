@@ -12,7 +12,7 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// ProofOf is what a server has to prove of a write before it is accepted.
+// ProofOf returns the proof that the server has to give before a write is accepted.
 func ProofOf(d writebehind.Durability) durable.Proof {
 	if d == writebehind.Replicas {
 		return durable.OnReplica
@@ -20,14 +20,14 @@ func ProofOf(d writebehind.Durability) durable.Proof {
 	return durable.OnDisk
 }
 
-// Run appends what comes until ctx ends. It runs once.
+// Run appends writes until ctx ends. Run must be called only once.
 func (q *Queue) Run(ctx context.Context) error {
 	q.committer.Run(ctx)
 	return nil
 }
 
-// Append takes a write in, and returns once it is as safe as the route asks. With ErrOtherPayload and ErrFull it is not in the queue; with
-// ErrNotSafe it may be; with any other error it is not.
+// Append adds a write, and returns once the write is as safe as its route demands. With ErrNotSafe, the write may be in
+// the queue. With any other error, the write is not in the queue.
 func (q *Queue) Append(ctx context.Context, e *writebehind.Entry) (receipt writebehind.Receipt, err error) {
 	answer, err := q.committer.Do(ctx, durable.Call{Script: appendScript, Base: q.base, Args: arguments(e), Proof: ProofOf(e.Rules.Durability)})
 	switch {
@@ -37,7 +37,7 @@ func (q *Queue) Append(ctx context.Context, e *writebehind.Entry) (receipt write
 		return receipt, fmt.Errorf("append write: %w", err)
 	}
 	reply, err := durable.Texts(answer.Reply, errReply)
-	if said, ok := valkey.IsValkeyErr(err); ok { // it was refused, and is not there
+	if said, ok := valkey.IsValkeyErr(err); ok { // the server has refused the write, so the queue does not have it
 		return receipt, fmt.Errorf("append write: %w", said)
 	}
 	switch {

@@ -13,7 +13,7 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// Find is the record of a write, without its request. It fails with ErrUnknown.
+// Find returns the record of a write. The error is ErrUnknown if the queue does not have the write.
 func (q *Queue) Find(ctx context.Context, id string) (writebehind.Record, error) {
 	all, err := q.records(ctx, id)
 	if err != nil {
@@ -22,7 +22,8 @@ func (q *Queue) Find(ctx context.Context, id string) (writebehind.Record, error)
 	return all[0], nil
 }
 
-// records are those of writes, with their requests. It fails with ErrUnknown where the only one is not there; of several, those are left out.
+// records returns the records of writes, with their requests. Unknown writes are left out; for a single id, the error
+// is ErrUnknown.
 func (q *Queue) records(ctx context.Context, ids ...string) (all []writebehind.Record, err error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, q.options.Timeout)
@@ -66,7 +67,7 @@ func recordOf(id string, h map[string]string) writebehind.Record {
 	return r
 }
 
-// Last looks at keys, each by itself.
+// Last returns the last write of each key. The keys are looked at independently.
 func (q *Queue) Last(ctx context.Context, keys ...string) ([]writebehind.Last, error) {
 	reply, err := q.ask(ctx, "last", lastScript, keys...)
 	if err != nil {
@@ -82,14 +83,14 @@ func (q *Queue) Last(ctx context.Context, keys ...string) ([]writebehind.Last, e
 	return all, nil
 }
 
-// Listed says which writes are listed.
+// Listed selects the writes for List.
 type Listed struct {
-	Dead  bool // dead letters; else what waits
+	Dead  bool // dead letters; otherwise waiting writes
 	Route string
 	Most  int
 }
 
-// List is records of writes, oldest first, with their requests.
+// List returns records of writes, oldest first, with their requests.
 func (q *Queue) List(ctx context.Context, l Listed) ([]writebehind.Record, error) {
 	client, err := q.options.Connection.Client()
 	if err != nil {
@@ -97,7 +98,7 @@ func (q *Queue) List(ctx context.Context, l Listed) ([]writebehind.Record, error
 	}
 	asked, cancel := context.WithTimeout(ctx, q.options.Timeout)
 	defer cancel()
-	const window = 10000 // of those that are looked through
+	const window = 10000 // bound for the writes that are looked through
 	var ids []string
 	if l.Dead {
 		if ids, err = client.Do(asked, client.B().Zrange().Key(q.base+"d").Min("0").Max(strconv.Itoa(window)).Build()).AsStrSlice(); err != nil {
@@ -133,14 +134,14 @@ func (q *Queue) List(ctx context.Context, l Listed) ([]writebehind.Record, error
 	return found, nil
 }
 
-// Stats is how much there is.
+// Stats is the size of the queue.
 type Stats struct {
-	Depth  map[string]int // writes that are not done, by route; dead letters among them
-	Oldest time.Duration  // since the oldest of them was accepted; zero: there is none
+	Depth  map[string]int // by route: writes that are not done, dead letters included
+	Oldest time.Duration  // since the oldest write that waits, or blocks its key, was accepted or retried; zero: none
 	Dead   int            // dead letters
 }
 
-// Stats asks how much there is.
+// Stats reads the size of the queue.
 func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 	client, err := q.options.Connection.Client()
 	if err != nil {
@@ -186,8 +187,8 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 	return s, nil
 }
 
-// Retry has a dead letter tried again. It fails with ErrUnknown, ErrNotDead and, unless forced, ErrLater; forced, it becomes the last
-// write of its key.
+// Retry has a dead letter tried again. The errors are ErrUnknown, ErrNotDead and, unless forced, ErrLater. If forced,
+// the write becomes the last write of its key.
 func (q *Queue) Retry(ctx context.Context, id string, forced bool) error {
 	reply, err := q.ask(ctx, "decide", retryScript, id, flag(forced))
 	if err != nil {
@@ -196,7 +197,8 @@ func (q *Queue) Retry(ctx context.Context, id string, forced bool) error {
 	return word(reply)
 }
 
-// Drop ends a dead letter; forced, also a write that waits and is not at the origin. It fails with ErrUnknown and ErrNotDead.
+// Drop ends a dead letter. If forced, Drop also ends a waiting write that is not at the origin. The errors are
+// ErrUnknown and ErrNotDead.
 func (q *Queue) Drop(ctx context.Context, id string, forced bool) error {
 	reply, err := q.ask(ctx, "decide", dropScript, id, milliseconds(q.options.Keep), flag(forced))
 	if err != nil {
@@ -208,8 +210,8 @@ func (q *Queue) Drop(ctx context.Context, id string, forced bool) error {
 	return err
 }
 
-// Register notes what routes are in force here, each in words of its own, and returns those of all instances, and those of before from
-// which writes may wait, with how long each has been known. keep is for how long one is known that nobody has any more.
+// Register records the routes in force on this instance, each as a text, and returns the routes of all instances, each
+// with the time since it became known. Routes that no instance has stay for keep, and for as long as any write waits.
 func (q *Queue) Register(ctx context.Context, routes []string, keep time.Duration) (map[string]time.Duration, error) {
 	reply, err := q.ask(ctx, "register", registerScript, append([]string{milliseconds(keep)}, routes...)...)
 	if err != nil {

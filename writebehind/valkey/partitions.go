@@ -13,12 +13,13 @@ import (
 )
 
 const (
-	// block is how long a read waits for something new, readAtOnce how many entries of each partition it brings.
+	// block is how long a read waits for new entries. readAtOnce bounds the entries of each partition in a read.
 	block      = 200 * time.Millisecond
 	readAtOnce = 256
 )
 
-// Tend keeps the leases of this instance, and takes what is free up to its share. Before is when it was asked: leases count from then.
+// Tend renews the leases of this instance, and takes free partitions up to the instance's share. Leases count from
+// before, the time of the request.
 func (q *Queue) Tend(ctx context.Context) (owned []writebehind.Ownership, before time.Time, err error) {
 	before = time.Now()
 	reply, err := q.ask(ctx, "tend", tendScript, q.options.Instance, strconv.Itoa(writebehind.Partitions), milliseconds(q.options.Lease))
@@ -37,21 +38,21 @@ func (q *Queue) Release(ctx context.Context, o writebehind.Ownership) error {
 	return err
 }
 
-// Leave takes this instance off the list of those that share the partitions.
+// Leave removes this instance from the list of those that share the partitions.
 func (q *Queue) Leave(ctx context.Context) error {
 	_, err := q.ask(ctx, "release", leaveScript, q.options.Instance)
 	return err
 }
 
-// owner is what stands for the owner of a partition.
+// owner identifies the owner of a partition on the server.
 func (q *Queue) owner(o writebehind.Ownership) string {
 	return q.options.Instance + " " + strconv.FormatUint(o.Token, 10)
 }
 
 func stream(base string, partition int) string { return base + "q:" + strconv.Itoa(partition) }
 
-// Watch calls read with what is new in the partitions that want names, each with the entry after which to read, until ctx ends. Where want
-// names none, or the server does not answer, it waits a moment.
+// Watch calls read with the new entries of partitions, until ctx ends. want returns the partitions to read, each with
+// the entry after which to read. If want returns none, or the server does not answer, Watch waits a moment.
 func (q *Queue) Watch(ctx context.Context, want func() map[int]string, read func([]writebehind.News)) error {
 	for ctx.Err() == nil {
 		client, err := q.options.Connection.Client()
@@ -70,7 +71,7 @@ func (q *Queue) Watch(ctx context.Context, want func() map[int]string, read func
 }
 
 func (q *Queue) watch(ctx context.Context, client valkey.Client, want func() map[int]string, read func([]writebehind.News)) error {
-	c, release := client.Dedicate() // of its own, which can be closed: a client waits for its blocked commands
+	c, release := client.Dedicate() // own connection, which can be closed: a client waits for its blocked commands
 	defer release()
 	defer context.AfterFunc(ctx, c.Close)()
 	for ctx.Err() == nil {
@@ -104,7 +105,7 @@ func (q *Queue) watch(ctx context.Context, client valkey.Client, want func() map
 	return nil
 }
 
-// Forget removes an entry that brought a decision.
+// Forget removes an entry that brought a decision, or whose write is decided.
 func (q *Queue) Forget(ctx context.Context, o writebehind.Ownership, entry string) error {
 	reply, err := q.ask(ctx, "settle", forgetScript, strconv.Itoa(o.Partition), q.owner(o), "", entry)
 	if err != nil {
@@ -113,9 +114,10 @@ func (q *Queue) Forget(ctx context.Context, o writebehind.Ownership, entry strin
 	return word(reply)
 }
 
-// Begin notes that a write is about to be tried, and returns it. before is its state until then: Sending means that an owner before has
-// perhaps sent it, and that it was not noted once more unless it may be repeated. Where Next is after Updated, it is not to be tried before,
-// and nothing was noted; Updated is the server's clock. It fails with ErrNotOwner and ErrUnknown.
+// Begin records that a write is about to be sent, and returns the write. before is its state until then. If before is
+// sending, an earlier owner may have sent the write, and a new try is recorded only if the write may be repeated. If
+// Next is after Updated, the write must not be tried before Next, and nothing is recorded; Updated is the server's
+// clock. The errors are ErrNotOwner and ErrUnknown, besides those of the connection.
 func (q *Queue) Begin(ctx context.Context, o writebehind.Ownership, id string) (r writebehind.Record, before writebehind.State, err error) {
 	reply, err := q.ask(ctx, "begin", beginScript, strconv.Itoa(o.Partition), q.owner(o), id)
 	if err != nil {
@@ -138,7 +140,8 @@ func (q *Queue) Begin(ctx context.Context, o writebehind.Ownership, id string) (
 	return r, r.State, nil
 }
 
-// Settle says what has become of a try, and for how long the next one waits. It fails with ErrNotOwner and ErrUnknown.
+// Settle records the outcome of a try, and the pause before the next. The errors are ErrNotOwner and ErrUnknown,
+// besides those of the connection.
 func (q *Queue) Settle(ctx context.Context, o writebehind.Ownership, id string, state writebehind.State, status int, problem string, blocks bool, wait time.Duration) error {
 	reply, err := q.ask(ctx, "settle", settleScript, strconv.Itoa(o.Partition), q.owner(o), id, string(state), strconv.Itoa(status), problem, flag(blocks),
 		milliseconds(q.options.Keep), milliseconds(wait))
@@ -148,5 +151,5 @@ func (q *Queue) Settle(ctx context.Context, o writebehind.Ownership, id string, 
 	return word(reply)
 }
 
-// Missing reports whether an error of Begin, Settle or Find says that there is no such write.
+// missing reports whether an error says that the queue does not have the write.
 func missing(err error) bool { return errors.Is(err, writebehind.ErrUnknown) }

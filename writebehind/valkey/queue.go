@@ -12,26 +12,27 @@ import (
 	"cacheproxy/writebehind"
 )
 
-// Options is what a Queue works with. Connection, Prefix and Instance are required.
+// Options are the dependencies and settings of a Queue. Connection, Prefix and Instance are required.
 type Options struct {
-	Connection *connection.Connection // of its own: what waits for a disk would delay heartbeats
-	Prefix     string                 // of every key
-	Instance   string                 // name of this process; no other has it, nor will one
+	Connection *connection.Connection // for the Queue alone: waiting for a disk would delay heartbeats
+	Prefix     string                 // begins every key
+	Instance   string                 // name of this process, which no other process ever has
 	Lease      time.Duration          // of a partition; zero: 5s
-	Timeout    time.Duration          // for what the server is asked; zero: 2s
-	Keep       time.Duration          // for how long is known what has become of a write; zero: 24h
-	// Observe is called with how long an operation took and how it ended. Nil: nobody counts.
+	Timeout    time.Duration          // for a call of the server; zero: 2s
+	Keep       time.Duration          // how long the state of a decided write is kept; zero: 24h
+	// Observe, if not nil, is called with the duration and the error of each operation.
 	Observe func(op string, took time.Duration, err error)
 }
 
-// Queue is the writes on a server that wait for their origin. It is safe for concurrent use, but for Read.
+// Queue holds the writes that wait for their origin, on a server. All methods are safe for concurrent use, but Run must
+// run only once.
 type Queue struct {
 	options   Options
-	base      string // of every key
+	base      string // begins every key
 	committer *durable.Committer
 }
 
-// New makes a queue. It dials nothing, and Run has to run for Append to return.
+// New makes a queue, and connects to nothing. Append returns only while Run runs.
 func New(o Options) *Queue {
 	if o.Lease == 0 {
 		o.Lease = 5 * time.Second
@@ -49,12 +50,12 @@ func New(o Options) *Queue {
 	return &Queue{options: o, base: "{" + o.Prefix + "}:wb:", committer: durable.NewCommitter(o.Connection.Client, o.Timeout, observe)}
 }
 
-// Lease is how long an owner keeps a partition without a word.
+// Lease is how long an owner keeps a partition without renewal.
 func (q *Queue) Lease() time.Duration { return q.options.Lease }
 
 var errReply = errors.New("reply of the queue is not understood")
 
-// ask runs a script, and gives its reply as texts. The first says what came of it.
+// ask runs a script, and returns the reply as texts. The first text is the outcome.
 func (q *Queue) ask(ctx context.Context, op string, s *durable.Script, args ...string) (reply []string, err error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, q.options.Timeout)
@@ -71,7 +72,7 @@ func (q *Queue) ask(ctx context.Context, op string, s *durable.Script, args ...s
 	return reply, nil
 }
 
-// word is what a reply says, as an error where it is no good.
+// word turns the outcome in a reply into an error; nil: the outcome is OK.
 func word(reply []string) error {
 	if len(reply) == 0 {
 		return errReply
@@ -94,7 +95,7 @@ func word(reply []string) error {
 }
 
 func number(text string) int64 {
-	n, _ := strconv.ParseInt(text, 10, 64) // what cannot be read counts as nothing, as a field that is not there
+	n, _ := strconv.ParseInt(text, 10, 64) // a text that is no number counts as an absent field
 	return n
 }
 
@@ -115,7 +116,8 @@ func flag(set bool) string {
 	return ""
 }
 
-// CheckServer says what keeps the server from promising what a route asks of it; nil: nothing, as far as it says.
+// CheckServer says why the server cannot give the durability that a route asks for; nil: the server's settings show no
+// reason.
 func (q *Queue) CheckServer(ctx context.Context, durability writebehind.Durability) error {
 	ctx, cancel := context.WithTimeout(ctx, q.options.Timeout)
 	defer cancel()

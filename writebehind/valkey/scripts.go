@@ -4,7 +4,7 @@ import (
 	durable "cacheproxy/durable/valkey"
 )
 
-// prelude is what every script begins with. now is the server's clock in milliseconds.
+// prelude begins every script. now is the server's clock in milliseconds.
 const prelude = `
 local b = ARGV[1]
 local clock = redis.call('TIME')
@@ -18,11 +18,13 @@ local function sequence()
 end
 `
 
-// appendScript takes in a write, unless its idempotency key is known. Sequences come from the clock and never go back, so that what is
-// accepted after a failover that has lost the last of it is later than what the origin has seen. It touches the record of a write that is
-// there already: WAIT and WAITAOF then speak of all that was written before.
+// appendScript adds a write, unless its idempotency key is known. Sequences come from the clock and never decrease. So
+// a write that is accepted after a failover, which may have lost the last writes, is later than all writes that the
+// origin has seen. For a known write, the script writes to the record: WAIT and WAITAOF then cover everything that was
+// written before.
 //
-// ARGV: base, partition, id, key, route, most of the route, most of the key, 1 if it may be repeated, request, pairs of name and payload
+// ARGV: base, partition, id, key, route, bound of the route, bound of the key, 1 if the write may be repeated, request,
+// pairs of name and payload
 var appendScript = durable.NewScript(prelude + `
 for i = 10, #ARGV, 2 do
   local was = redis.call('GET', b .. 'i:' .. ARGV[i])
@@ -50,9 +52,11 @@ redis.call('SET', b .. 'i:' .. ARGV[10], ARGV[11] .. ' ' .. ARGV[3])
 return {'OK', ARGV[3], 'queued', now}
 `)
 
-// tendScript keeps the leases of an instance, and takes what is free up to its share. What it has beyond its share it is told to give back.
+// tendScript renews the leases of an instance, and takes free partitions up to its share. The reply tells the instance
+// to give back partitions beyond its share.
 //
-// ARGV: base, instance, partitions, lease in ms. Reply: live instances, then partition, token and keep or give of each that it has
+// ARGV: base, instance, partitions, lease in ms. Reply: live instances, then partition, token and keep or give of each
+// owned partition
 var tendScript = durable.NewScript(prelude + `
 local me, partitions, lease = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 redis.call('ZADD', b .. 'l', now, me)
@@ -93,20 +97,21 @@ if redis.call('GET', b .. 'o:' .. ARGV[2]) == ARGV[3] then redis.call('DEL', b .
 return {'OK'}
 `)
 
-// leaveScript takes an instance off the list of those that flush. ARGV: base, instance
+// leaveScript removes an instance from the list of those that flush. ARGV: base, instance
 var leaveScript = durable.NewScript(prelude + `
 redis.call('ZREM', b .. 'l', ARGV[2])
 return {'OK'}
 `)
 
-// owned ends a script of one who is not the owner. ARGV: base, partition, owner and token, id
+// owned begins a script that only the owner of a partition may run. ARGV: base, partition, owner and token, id
 const owned = prelude + `
 if redis.call('GET', b .. 'o:' .. ARGV[2]) ~= ARGV[3] then return {'LOST'} end
 local w = b .. 'w:' .. ARGV[4]
 `
 
-// beginScript notes that a write is about to be sent, before it is: who takes over knows then that it may have been. One that was, and
-// may not be repeated, is left as it is, and so is one whose pause is not over.
+// beginScript records that a write is about to be sent, before the write is sent: the next owner then knows that the
+// write may have been sent. A write in state sending that may not be repeated is left unchanged, and so is a write
+// whose pause is not over.
 var beginScript = durable.NewScript(owned + `
 local r = redis.call('HMGET', w, 's', 'd', 'n', 't', 'q', 'y', 'a', 'x')
 if not r[1] then return {'GONE'} end
@@ -119,9 +124,10 @@ end
 return {'OK', r[1], r[2] or '', r[3], r[4] or now, r[5], r[7], now, ''}
 `)
 
-// settleScript says what has become of a try.
+// settleScript records the outcome of a try.
 //
-// ARGV: base, partition, owner and token, id, state, status of the answer, problem, 1 if it blocks, how long the record is kept in ms, the pause in ms
+// ARGV: base, partition, owner and token, id, state, status of the answer, problem, 1 if the write blocks its key, how
+// long the record is kept in ms, the pause in ms
 var settleScript = durable.NewScript(owned + `
 local r = redis.call('HMGET', w, 's', 'k', 'r', 'e', 'f')
 if not r[1] then return {'GONE'} end
@@ -146,14 +152,14 @@ end
 return {'OK'}
 `)
 
-// forgetScript removes an entry that asks for nothing any more. ARGV: base, partition, owner and token, id (nothing), entry
+// forgetScript removes an entry that has been dealt with. ARGV: base, partition, owner and token, id (empty), entry
 var forgetScript = durable.NewScript(owned + `
 redis.call('XDEL', b .. 'q:' .. ARGV[2], ARGV[5])
 return {'OK'}
 `)
 
-// retryScript has a dead letter tried again. One whose key has later writes would undo them; forced, it becomes the last of its key.
-// ARGV: base, id, 1 if forced
+// retryScript has a dead letter tried again. If its key has later writes, the dead letter would undo them, so the
+// script refuses unless forced. Forced, the write becomes the last write of its key. ARGV: base, id, 1 if forced
 var retryScript = durable.NewScript(prelude + `
 local w = b .. 'w:' .. ARGV[2]
 local r = redis.call('HMGET', w, 's', 'b', 'k', 'p', 'v', 'q')
@@ -179,8 +185,9 @@ redis.call('ZREM', b .. 'd', ARGV[2])
 return {'OK'}
 `)
 
-// dropScript ends a dead letter; forced, also a write that waits. One that is at the origin, or may be, is left: what is noted of it then would
-// not be what has become of it. ARGV: base, id, how long the record is kept in ms, 1 if forced
+// dropScript ends a dead letter; forced, also a waiting write. The script refuses a write that is at the origin, or may
+// be: the recorded state would not be the outcome of the write. ARGV: base, id, how long the record is kept in ms, 1 if
+// forced
 var dropScript = durable.NewScript(prelude + `
 local w = b .. 'w:' .. ARGV[2]
 local r = redis.call('HMGET', w, 's', 'b', 'k', 'p', 'r', 'e', 'f')
@@ -203,8 +210,8 @@ redis.call('PEXPIRE', b .. 'i:' .. r[7], ARGV[3])
 return {'OK'}
 `)
 
-// lastScript is the last write of each key that is not done: id, or nothing, its state, whether it blocks, and the state of the first.
-// ARGV: base, keys
+// lastScript returns for each key the id of the last write that is not done, or an empty text, and the state of the
+// first such write. ARGV: base, keys
 var lastScript = durable.NewScript(prelude + `
 local reply = {}
 for i = 2, #ARGV do
@@ -216,8 +223,9 @@ end
 return reply
 `)
 
-// registerScript notes the routes that are in force here, forgets those that nobody has any more while nothing waits, and returns all with
-// how long each has been known in ms. ARGV: base, how long one is kept in ms, routes
+// registerScript records the routes in force on an instance, and returns all routes, each with the time since it became
+// known, in ms. While no write waits, the script removes routes that no instance has had in force for the time to keep.
+// ARGV: base, how long a route is kept in ms, routes
 var registerScript = durable.NewScript(prelude + `
 for i = 3, #ARGV do
   local was = redis.call('HGET', b .. 'n', ARGV[i])

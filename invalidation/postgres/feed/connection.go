@@ -11,13 +11,14 @@ import (
 )
 
 const (
-	// lookTimeout bounds a statement, after which the server is asked to cancel it; fullTimeout one that may have to read past
-	// everything that is dead.
+	// lookTimeout bounds a statement; the server is then asked to cancel the statement. fullTimeout bounds a statement
+	// that may have to read past all dead rows.
 	lookTimeout, fullTimeout = 5 * time.Second, time.Minute
 )
 
-// connect makes a connection, trying the hosts in turn. Nothing that is set here lives in a session, so that every statement may run on
-// another connection of a pooler. What source says is asked for anew each time, so that a password file that was replaced counts.
+// connect makes a connection, trying the hosts in turn. The configuration sets nothing in the session, so that every
+// statement may run on another connection of a pooler. source is called for each connection, so that a replaced
+// password file takes effect.
 func connect(ctx context.Context, source func() (*pgx.ConnConfig, error), changes ...func(*pgx.ConnConfig)) (*pgx.Conn, error) {
 	c, err := postgres.Writable(source)
 	if err != nil {

@@ -16,14 +16,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// manyNames is how many names of one mapping a purge lists. Beyond it the mapping's whole is purged: the ledger tells a bounded number of
-// names apart, and a bulk change must not push out the marks of all others.
+// manyNames bounds the names of one mapping in a purge. With more, the whole of the mapping is purged: the ledger tells
+// a bounded number of names apart, and a bulk change must not push out the marks of all other names.
 const manyNames = 4 * invalidation.MaxRecordIDs
 
-// order collects what a page of rows names, so that it becomes few entries of the log.
+// order collects the names in a page of rows, so that the log gets few entries.
 type order struct {
 	feed  *Feed
-	names map[string]map[policy.Member]struct{} // of each mapping
+	names map[string]map[policy.Member]struct{} // by mapping
 	whole map[string]bool                       // mappings that are purged as a whole
 }
 
@@ -31,7 +31,7 @@ func (f *Feed) newOrder() *order {
 	return &order{feed: f, names: map[string]map[policy.Member]struct{}{}, whole: map[string]bool{}}
 }
 
-// add takes in what a row names. What cannot be understood names everything that its mapping does.
+// add adds the names in a row. A row that cannot be understood stands for the whole of its mapping.
 func (o *order) add(r row) {
 	id, width := "", -1
 	if r.mapping != nil {
@@ -48,14 +48,14 @@ func (o *order) add(r row) {
 			o.feed.count(malformed)
 			o.feed.tell(malformed, "a row of the outbox does not fit its mapping; everything that the mapping names is purged", "mapping", id, "width", width, "values", len(r.values))
 		}
-	case strings.Contains(id, "#"): // without a digest it is an order by hand
+	case strings.Contains(id, "#"): // an id without a digest is an order by hand
 		o.feed.count(unknownMapping)
 		o.feed.tell(unknownMapping, "a change bears the id of a mapping that this configuration does not have; its table's copies are purged", "mapping", shortened(id))
 	}
 	o.name(id, whole, members...)
 }
 
-// name takes in what a change of a mapping names.
+// name adds the names in a change of a mapping.
 func (o *order) name(id string, whole bool, members ...policy.Member) {
 	if o.names[id] == nil {
 		o.names[id] = map[policy.Member]struct{}{}
@@ -69,14 +69,14 @@ func (o *order) name(id string, whole bool, members ...policy.Member) {
 	}
 }
 
-// join takes in what another has.
+// join adds the names of another order.
 func (o *order) join(other *order) {
 	for id, names := range other.names {
 		o.name(id, other.whole[id], slices.Collect(maps.Keys(names))...)
 	}
 }
 
-// shortened keeps what strangers may have written into a row from filling the log.
+// shortened shortens a text that strangers may have written into a row, so that it cannot fill the log.
 func shortened(s string) string {
 	const enough = 200
 	if len(s) > enough {
@@ -85,7 +85,7 @@ func shortened(s string) string {
 	return s
 }
 
-// orders are what is named, by how long answers may still be those from before the change.
+// orders returns the collected names, grouped by their settle times.
 func (o *order) orders() (orders []invalidation.Order) {
 	all := map[time.Duration]map[policy.Member]struct{}{}
 	for id, names := range o.names {
@@ -110,7 +110,7 @@ func (o *order) orders() (orders []invalidation.Order) {
 	return orders
 }
 
-// purge makes unusable what orders name, and returns without an error once that holds on every instance.
+// purge makes unusable what orders name, and returns nil once the purges hold on every instance.
 func (f *Feed) purge(ctx context.Context, orders ...invalidation.Order) error {
 	for _, o := range orders {
 		receipt, err := f.log.Invalidate(ctx, o)
@@ -125,7 +125,7 @@ func (f *Feed) purge(ctx context.Context, orders ...invalidation.Order) error {
 	return nil
 }
 
-// mapping is that of an id; nil: this configuration has none.
+// mapping returns the mapping of an id; nil: this configuration has none.
 func (f *Feed) mapping(id string) *postgres.Mapping {
 	all := f.config.Load().Mappings
 	if i := slices.IndexFunc(all, func(m *postgres.Mapping) bool { return m.ID == id }); i >= 0 {
@@ -134,13 +134,13 @@ func (f *Feed) mapping(id string) *postgres.Mapping {
 	return nil
 }
 
-// deleteSQL deletes by the key of the table, which it looks up as look does. The place of a row cannot become another's in the same
-// statement: what its snapshot sees is not cleared away.
+// deleteSQL deletes rows by the key of the table, with lookups as in a look. A ctid cannot become the ctid of another
+// row within the statement: vacuum removes no row that its snapshot sees.
 const deleteSQL = `delete from cacheproxy.outbox where ctid = any(array(
 	select o.ctid from unnest($1::text[], $2::bigint[]) as d(x, id), lateral (
 		select outbox.ctid from cacheproxy.outbox where outbox.xid = d.x::xid8 and outbox.id = d.id limit 1) o))`
 
-// consume purges what rows name until it holds, calls held, and deletes them.
+// consume purges the names in rows until the purge holds, calls held, and deletes the rows.
 func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row, held func(context.Context) error) error {
 	if len(rows) == 0 {
 		return nil
@@ -174,7 +174,8 @@ func (f *Feed) consume(ctx context.Context, conn *pgx.Conn, rows []row, held fun
 	return nil
 }
 
-// untilHeld purges again and again, since nothing else may be done with the rows. Meanwhile the feed falls behind, and is blind in the end.
+// untilHeld purges until the purge holds, since the rows must not be deleted before. Meanwhile the feed lags, and
+// eventually is blind.
 func (f *Feed) untilHeld(ctx context.Context, orders ...invalidation.Order) error {
 	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
 		err := f.purge(ctx, orders...)

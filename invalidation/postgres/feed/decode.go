@@ -9,35 +9,35 @@ import (
 	"cacheproxy/invalidation/postgres/pgoutput"
 )
 
-// longValue is how many bytes a value has at most that a name has in it, as triggers have it.
+// longValue bounds the bytes of a value in a name, as maxValue does for triggers.
 const longValue = 1024
 
-// bulkNames is how many names of one mapping a transaction has at most; with more, it stands for the table, as a statement with many rows does
-// for triggers. So what is held of a page is bounded.
+// bulkNames bounds the names of one mapping in a transaction. With more, the transaction stands for the table, as a
+// statement with many rows does for triggers. So the memory of a page is bounded.
 const bulkNames = 4096
 
-// transaction is what one has changed.
+// transaction has the changes of one transaction.
 type transaction struct {
 	xid     uint32
-	at      time.Time // of its commit, by the server's clock
+	at      time.Time // the time of the commit, by the server's clock
 	end     pgoutput.LSN
 	changes int
-	names   *order   // nil: nothing of ours
-	untold  []string // mappings of which it says that changes went untold
+	names   *order   // nil: the transaction changed none of our tables
+	untold  []string // the mappings of which an install wrote that changes went untold
 }
 
-// decoder makes transactions of messages.
+// decoder turns messages into transactions.
 type decoder struct {
 	feed         *Feed
 	config       *Config
 	told         map[string]postgres.Told
 	mappings     map[uint32]*postgres.Mapping // by relation
 	relations    map[uint32]*pgoutput.Relation
-	open         *transaction // that has begun and not ended
+	open         *transaction // begun and not ended
 	transactions []*transaction
-	milestones   map[string]milestone // by where the slot stands: the last of each
+	milestones   map[string]milestone // by position of the slot: the last milestone of each
 	foreign      map[uint32]bool
-	strange      []uint32 // relations that are neither foreign nor known
+	strange      []uint32 // relations that are neither foreign nor of a mapping
 }
 
 func (s *slot) newDecoder(config *Config) *decoder {
@@ -51,10 +51,10 @@ func (s *slot) newDecoder(config *Config) *decoder {
 	return d
 }
 
-// message takes in a message, or the beginning of one that is cut off.
+// message decodes a message; cut: raw is only its beginning.
 func (d *decoder) message(raw []byte, cut bool) error {
 	if cut {
-		if len(raw) > 0 && raw[0] == 'M' { // somebody else's
+		if len(raw) > 0 && raw[0] == 'M' { // of others: milestones are shorter
 			return nil
 		}
 		oid, ok := pgoutput.Of(raw)
@@ -102,7 +102,7 @@ func (d *decoder) message(raw []byte, cut bool) error {
 	return nil
 }
 
-// note takes in a message that somebody has written: a milestone, or that changes of a table went untold.
+// note decodes a message that somebody has written: a milestone, or that changes of a table went untold.
 func (d *decoder) note(n *pgoutput.Note) {
 	if m, ok := readMilestone(n, d.config.Slot); ok {
 		d.milestones[m.Through] = m
@@ -118,7 +118,8 @@ func (d *decoder) note(n *pgoutput.Note) {
 	}
 }
 
-// mapping is that of a relation, by what the catalog says, or else by its name: a table that is gone had another oid.
+// mapping returns the mapping of a relation, by the catalog, or else by the relation's name: a table that was dropped
+// had another oid.
 func (d *decoder) mapping(oid uint32) *postgres.Mapping {
 	if m := d.mappings[oid]; m != nil {
 		return m
@@ -132,7 +133,7 @@ func (d *decoder) mapping(oid uint32) *postgres.Mapping {
 	return nil
 }
 
-// names are those of the transaction that is open.
+// names returns the names of the open transaction, and counts a change.
 func (d *decoder) names() *order {
 	if d.open.names == nil {
 		d.open.names = d.feed.newOrder()
@@ -147,7 +148,8 @@ func (d *decoder) whole(oid uint32) {
 	}
 }
 
-// change takes in the change of a row: what it names by its values before and after. Where these are not all known, it names the whole.
+// change adds the names in the change of a row, by its values before and after. If not all of these are known, the
+// change names the whole of the mapping.
 func (d *decoder) change(c *pgoutput.Change) {
 	m, r := d.mapping(c.Relation), d.relations[c.Relation]
 	if m == nil || !d.counts(m, c.Kind) {
@@ -177,20 +179,20 @@ func (d *decoder) change(c *pgoutput.Change) {
 	}
 }
 
-// valuesOf are those that names have in them, of the row before the change or after it; nil: there is no such row, or the names are those
-// of the other. ok is whether they are all known.
+// valuesOf returns the values of the mapping's columns, in the row before the change (old) or after it. nil: the row
+// does not exist, or has the same values as the other row. ok reports whether all values are known.
 func valuesOf(m *postgres.Mapping, r *pgoutput.Relation, c *pgoutput.Change, old bool) (values []*string, ok bool) {
 	if c.Kind == 'I' && old || c.Kind == 'D' && !old {
 		return nil, true
 	}
-	values = make([]*string, 0, len(m.Columns)) // not nil, also where names have no columns in them
+	values = make([]*string, 0, len(m.Columns)) // never nil, even if names use no columns
 	for _, column := range m.Columns {
 		i := slices.IndexFunc(r.Columns, func(of pgoutput.Column) bool { return of.Name == column })
 		switch {
 		case i < 0:
 			return nil, false
 		case old && !r.Columns[i].Key:
-			return nil, false // of old rows, nothing else is sent
+			return nil, false // the message has only key columns of old rows
 		case old && c.Old == nil:
 			continue
 		}
@@ -208,7 +210,7 @@ func valuesOf(m *postgres.Mapping, r *pgoutput.Relation, c *pgoutput.Change, old
 		}
 	}
 	if old && c.Old == nil {
-		return nil, true // an update has left all by which the row is named as it was
+		return nil, true // the update has left all columns of the names unchanged
 	}
 	return values, true
 }
@@ -228,7 +230,7 @@ func differs(m *postgres.Mapping, r *pgoutput.Relation, c *pgoutput.Change) bool
 	return false
 }
 
-// counts reports whether an event is one that the mapping is about.
+// counts reports whether the mapping is about an event.
 func (d *decoder) counts(m *postgres.Mapping, kind byte) bool {
 	event := map[byte]postgres.Event{'I': postgres.Insert, 'U': postgres.Update, 'D': postgres.Delete}[kind]
 	return slices.Contains(m.On, event) || d.told[m.ID].Moves && slices.Contains(m.On, postgres.Update)

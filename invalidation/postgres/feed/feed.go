@@ -15,73 +15,75 @@ import (
 )
 
 const (
-	// retryFirst and retryMost are the pauses after a failure, which double from one to the next.
+	// retryFirst and retryMost are the shortest and the longest pause after a failure. Each pause is twice the one
+	// before.
 	retryFirst, retryMost = 100 * time.Millisecond, 5 * time.Second
-	// patience is for how long an instance that is not preferred leaves a row for the one that is, and standIn for how long it
-	// consumes at once after it has had to.
+	// patience is how long an instance that is not preferred leaves a row to the preferred one. standIn is how long the
+	// instance consumes at once after patience ran out.
 	patience, standIn = time.Second, 10 * time.Second
-	// aside is how often an instance looks that is not preferred.
+	// aside is the least pause between looks of an instance that is not preferred.
 	aside = time.Second
-	// fullEvery is how often everything is looked at, whatever the looks before have seen; it takes at most one part in fullShare of
-	// the time.
+	// fullEvery is the least pause between two looks at everything, whatever the looks in between have seen. Full looks
+	// take at most one part in fullShare of the time.
 	fullEvery, fullShare = 30 * time.Second, 50
-	// progressPause is how often it is said how far the outbox is consumed.
+	// progressPause is the least pause between two updates of cacheproxy.consumed.
 	progressPause = time.Second
-	// mostWoken is for how many writes a look is asked at once.
+	// mostWoken bounds the writes that wait for a look at the same time.
 	mostWoken = 1024
-	// mostWaiting is how many rows are left for somebody else at once.
+	// mostWaiting bounds the rows that are left for another instance at the same time.
 	mostWaiting = 10_000
 )
 
-// Config is what a reload may change.
+// Config is the part of the options that a reload may change.
 type Config struct {
-	// Source says where the database is. It is asked for each connection, and must be safe for concurrent use.
+	// Source returns where the database is. The feed calls Source for each connection, from several goroutines at once.
 	Source   func() (*pgx.ConnConfig, error)
-	Key      string // the same for what is the same Source
+	Key      string // equal keys mean an equal Source
 	Mappings []*postgres.Mapping
-	Settle   time.Duration // the longest of all upstreams: for what may be about any of them
-	Poll     time.Duration // how often the database is asked
-	Notify   bool          // hints are listened for
-	// Logical says by which slot changes are told; without one, triggers tell.
+	Settle   time.Duration // the longest of all upstreams, for changes that may concern any of them
+	Poll     time.Duration // the pause between two looks of a preferred instance
+	Notify   bool          // the feed listens for hints
+	// Logical names the slot that tells of changes; empty: triggers tell.
 	postgres.Logical
 }
 
-// Options is what a Feed works with. All but the hooks of tests are required.
+// Options are the dependencies of a Feed. All are required except the hooks of tests.
 type Options struct {
 	Config Config
 	Log    invalidation.Log
 	Logger *slog.Logger
-	// Preferred reports whether this instance consumes at once. It must be safe for concurrent use.
+	// Preferred reports whether this instance consumes at once. Preferred must be safe for concurrent use.
 	Preferred func() bool
-	// Alone says that no other instance shares in the log: nobody else may consume.
+	// Alone says that no other instance shares the log, so that no other instance may consume.
 	Alone  bool
-	Purged func(took time.Duration) // a purge holds
-	Held   func(took time.Duration) // so does what one row has named, that long after it was written
-	// Pass reports whether a line about something that tends to come often may be logged.
+	Purged func(took time.Duration) // called when a purge holds
+	Held   func(took time.Duration) // called when what one row names is purged, with the age of the row
+	// Pass reports whether a line about an event that may come often may be logged.
 	Pass func(Kind) bool
 
-	between func() // of tests: is called after what was read is purged, and before it is deleted
+	between func() // hook of tests: called after a purge holds, and before the changes are deleted
 }
 
-// Feed has the changes of a database purged. Its methods are safe for concurrent use.
+// Feed purges the copies that changes of a database make unusable. The methods are safe for concurrent use.
 type Feed struct {
 	options Options
 	log     invalidation.Log
 	config  atomic.Pointer[Config]
 	sight   sight
 	untold  untold
-	// hinted asks for a look, and renewed says that the configuration has changed; each has room for one.
+	// hinted asks for a look. renewed says that the configuration has changed. Each has room for one signal.
 	hinted, renewed chan struct{}
-	woken           chan chan struct{} // asks for a look; what is sent is closed after it
-	// lost is what cacheproxy.lost said when the tables that allow it were purged last, and lostOf in which database; below zero: it was
-	// not read yet. It outlives connections, since changes are lost between them as well. Only follow has it.
+	woken           chan chan struct{} // requests for a look; the look closes the channel that was sent
+	// lost is the value of cacheproxy.lost when the lossy tables were purged last, in the database lostOf. Negative:
+	// not read yet. Both outlive connections, since changes are lost between connections as well. Only the goroutine of
+	// follow uses them.
 	lost   float64
 	lostOf string
 	slots  slotMemory
 	others others
 }
 
-// New makes a feed. It dials nothing.
+// New makes a feed, and connects to nothing.
 func New(o Options) *Feed {
 	f := &Feed{options: o, log: o.Log, hinted: make(chan struct{}, 1), woken: make(chan chan struct{}, mostWoken), renewed: make(chan struct{}, 1)}
 	f.config.Store(&o.Config)
@@ -89,7 +91,8 @@ func New(o Options) *Feed {
 	return f
 }
 
-// Reconfigure puts another configuration in force. One with another Key makes a connection of its own.
+// Reconfigure puts another configuration in force. Another Key, Notify or Logical ends the connections, and Run makes
+// new ones.
 func (f *Feed) Reconfigure(c Config) {
 	before := f.config.Swap(&c)
 	if before.Key != c.Key || before.Notify != c.Notify || before.Logical != c.Logical {
@@ -97,15 +100,16 @@ func (f *Feed) Reconfigure(c Config) {
 	}
 }
 
-// Woken says that this instance has just let a write through, of which rows may have come into sight: it looks at once, and consumes what it
-// finds. Then, or where it cannot, the channel is closed; who waits for it should not do so for long.
+// Woken asks for a look after this instance has let a write through, whose rows may have become visible. The look
+// consumes what it finds, even if the instance is not preferred. Then, or if no look is possible, the channel is
+// closed. A caller should bound its wait.
 func (f *Feed) Woken() <-chan struct{} {
 	done := make(chan struct{})
 	if f.sight.up.Load() {
 		select {
 		case f.woken <- done:
 			return done
-		default: // so many wait that the next look is late anyway
+		default: // with so many waiting, the next look is late anyway
 		}
 	}
 	close(done)
@@ -172,14 +176,14 @@ func (f *Feed) follow(ctx context.Context) {
 
 func (f *Feed) count(k Kind) { f.sight.failed[k].Add(1) }
 
-// tell logs something that tends to come often.
+// tell logs an event that may come often, if Pass permits.
 func (f *Feed) tell(k Kind, text string, args ...any) {
 	if f.options.Pass(k) {
 		f.options.Logger.Warn(text, args...)
 	}
 }
 
-// sleep reports whether it has slept for so long.
+// sleep waits for d, and reports false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):

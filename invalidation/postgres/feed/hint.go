@@ -11,12 +11,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// silence is after how long without a hint the server is asked whether it is still there: a connection of which the other end is gone
-// looks like one on which nothing is said.
+// silence is the time without a hint after which the server is asked whether it is alive: a connection whose other end
+// is gone looks like a connection without traffic.
 const silence = 5 * time.Second
 
-// hear listens for NOTIFY cacheproxy until ctx ends, on a connection of its own. A hint makes the next look come sooner, and nothing
-// else: it is lost while nobody listens, and behind a pooler that hands out connections by the transaction none ever comes.
+// hear listens for NOTIFY cacheproxy until ctx ends, on a connection of its own. A hint only makes the next look come
+// sooner. Hints are lost while nobody listens, and none arrive through a pooler that hands out connections by the
+// transaction.
 func (f *Feed) hear(ctx context.Context) {
 	for pause := retryFirst; ctx.Err() == nil; {
 		heard, err := f.listen(ctx)
@@ -33,7 +34,7 @@ func (f *Feed) hear(ctx context.Context) {
 	}
 }
 
-// listen passes hints on until the connection fails. heard says that it has worked.
+// listen passes hints on until the connection fails. heard reports whether LISTEN succeeded.
 func (f *Feed) listen(ctx context.Context) (heard bool, err error) {
 	conn, err := connect(ctx, f.config.Load().Source)
 	if err != nil {

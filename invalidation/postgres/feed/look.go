@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// pageRows and pageBytes bound what is read at once.
+	// pageRows and pageBytes bound a page.
 	pageRows, pageBytes = 1000, 8 << 20
-	// rowBytes is how much of one row is read, as it is stored. A longer one counts as the whole of its mapping.
+	// rowBytes is how much of one row is read, in bytes as stored. A longer row counts as the whole of its mapping.
 	rowBytes = 1 << 20
 )
 
@@ -30,19 +30,19 @@ type row struct {
 	width   *int32
 	// values are tuples of width each, one after the other; nil: everything that the mapping can name.
 	values pgtype.FlatArray[*string]
-	long   bool          // values is left out for its length
-	age    time.Duration // since it was written, by the server's clock
+	long   bool          // values is left out, since it is too long
+	age    time.Duration // since the row was written, by the server's clock
 	read   time.Time
 }
 
-// snapshot is which transactions a look has seen the end of (pg_current_snapshot): those below limit, but for the running ones.
+// snapshot says which transactions had ended at a look (pg_current_snapshot): all below limit, except for running.
 type snapshot struct {
 	limit   string   // the first transaction that had not begun
 	running []string // top-level transactions below limit that had not ended
-	server  string   // which server said so
+	server  string   // the server whose transactions these are
 }
 
-// parseSnapshot reads xmin:xmax:xip,….
+// parseSnapshot parses xmin:xmax:xip,….
 func parseSnapshot(text, server string) (snapshot, error) {
 	parts := strings.SplitN(text, ":", 3)
 	if len(parts) != 3 {
@@ -55,33 +55,36 @@ func parseSnapshot(text, server string) (snapshot, error) {
 	return s, nil
 }
 
-// older reports whether s cannot have come after t on the same server: its numbers were set back, and say nothing about each other.
+// older reports whether s cannot be later than t on the same server. The server was then set back, or is another one,
+// and the two snapshots cannot be compared.
 func (s snapshot) older(t snapshot) bool {
 	return s.server != t.server || len(s.limit) < len(t.limit) || len(s.limit) == len(t.limit) && s.limit < t.limit
 }
 
-// scope is what a look asks for: rows of transactions that the look before had not seen the end of. Each row bears the number of its
-// transaction. One that a look could see, with a snapshot, was returned by it; one that it could not was written by a transaction that
-// was running then, or had not begun. So nothing is passed over, however late a transaction commits, and what is asked for does not
-// begin with what was consumed and is dead: while a foreign transaction of an hour keeps the server from forgetting dead rows, which
-// would otherwise be read past by each look, a look finds its place in the index of (xid, id) by a few steps. The table has no other index,
-// which the server could take by mistake: of a table in which everything is dead it believes that each index, and the whole of one, costs
-// the same. For that reason rows are looked up one by one (lateral, limit), and not joined.
+// scope restricts a look to rows of transactions that had not ended at the look before. Each row has the number of its
+// transaction. The look before returned each row that its snapshot could see. Any other row is of a transaction that
+// was running then, or had not begun. So no row is passed over, however late its transaction commits.
+//
+// The scope also keeps a look away from dead rows. A foreign transaction of an hour keeps the server from removing dead
+// rows, and a look at everything would read past all of them. With a scope, a look finds its place in the index of
+// (xid, id) in a few steps. The table has no other index, which the planner could choose by mistake: if all rows of a
+// table are dead, the planner believes that each index has the same cost, and so has a scan of a whole index. For the
+// same reason, rows are looked up one by one (lateral, limit), and not joined.
 type scope struct {
-	xids  []string // transactions of which rows may have come into sight,
-	after []int64  // and up to which id each was read already
-	// Rows after (fromXID, fromID) are those of all later transactions.
+	xids  []string // transactions whose rows may have become visible
+	after []int64  // for each of xids, the id up to which its rows were read
+	// All rows after (fromXID, fromID) are in scope, which are those of later transactions.
 	fromXID string
 	fromID  int64
-	// waiting are rows that were seen and left for somebody else, by id, and of the transactions waitXIDs.
+	// waiting are ids of rows that were seen and left for another instance; waitXIDs are their transactions.
 	waiting  []int64
 	waitXIDs []string
 }
 
-// everything is the scope of a look that has none before it.
+// everything is the scope of the first look.
 func everything() scope { return scope{fromXID: "0", fromID: math.MinInt64} }
 
-// since is the scope after a look with snapshot s.
+// since is the scope of a look that follows a look with snapshot s.
 func since(s snapshot, waiting map[int64]left) scope {
 	after := slices.Repeat([]int64{math.MinInt64}, len(s.running))
 	next := scope{xids: slices.Clone(s.running), after: after, fromXID: s.limit, fromID: math.MinInt64}
@@ -91,7 +94,7 @@ func since(s snapshot, waiting map[int64]left) scope {
 	return next
 }
 
-// past goes on after rows that were read.
+// past moves the scope past rows that were read.
 func (s *scope) past(rows []row) {
 	s.waiting, s.waitXIDs = nil, nil
 	for _, r := range rows {
@@ -114,14 +117,15 @@ func later(r row, xid string, id int64) bool {
 	return len(r.xid) > len(xid) || len(r.xid) == len(xid) && r.xid > xid
 }
 
-// columns are those of a row as they are read. Casts leave no room for what somebody has made of the table.
+// columns are the columns of a row in a look. The casts fix the types, whatever somebody has altered in the table.
 const columns = `outbox.id::bigint, outbox.xid::text, mapping::text, width::int,
 	case when pg_column_size(tuples) <= $6 then tuples::text[] end,
 	coalesce(pg_column_size(tuples) > $6, false),
 	case when isfinite(at) then extract(epoch from clock_timestamp() - at) else 0 end::float8`
 
-// lookSQL is one statement, and so has one snapshot, which it returns first; the markers come last. Row security would hide rows, and have
-// an outbox look empty in which they wait. The setting that makes it an error does not reach through a pooler, so the look asks.
+// lookSQL is one statement, and so has one snapshot. The first row of the answer has the snapshot; the last rows are
+// the markers. Row security would hide rows, and an outbox with waiting rows would look empty. The setting row_security
+// = off, which makes hidden rows an error, does not reach through a pooler, so the look asks.
 const lookSQL = `select (select last_value from cacheproxy.outbox_id_seq)::bigint, null::text,
 	(select case when is_called then last_value else -1 end from cacheproxy.consumed)::text, null::int, null::text[],
 	row_security_active('cacheproxy.outbox'::regclass) or row_security_active('cacheproxy.marker'::regclass),
@@ -140,19 +144,19 @@ union all
 select case coalesce(pg_sequence_last_value(owed), 0) when 1 then 1 else 0 end, null, mapping::text, null, null, true, 0, null, null
 	from cacheproxy.marker`
 
-// page is what a look has read.
+// page is the result of a look.
 type page struct {
 	rows []row
 	seen snapshot
-	last int64           // id that was given out
-	mark int64           // up to which one it is said that all are consumed; below zero: it was not said yet
-	lost float64         // statements whose change nothing tells of
-	owed map[string]bool // of each mapping that is installed, whether the tag of its table is owed
-	full bool            // there may be more
-	cut  bool            // what was waited for may not have been reached
+	last int64           // the last id that the sequence gave out
+	mark int64           // cacheproxy.consumed; negative: never set
+	lost float64         // statements whose changes nothing tells of
+	owed map[string]bool // by id of the installed mappings: whether the tag of the table is owed
+	full bool            // the scope may have more
+	cut  bool            // the page may lack rows that are in waiting
 }
 
-// look reads a page of what is in scope.
+// look reads a page of the rows in scope.
 func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
 	found, err := conn.Query(ctx, lookSQL, s.xids, s.after, s.fromXID, s.fromID, s.waiting, int32(rowBytes), int32(pageRows), s.waitXIDs)
 	if absent(err) {
@@ -163,7 +167,7 @@ func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
 	}
 	defer found.Close()
 	p.owed = map[string]bool{}
-	bytes, known, of := 0, map[int64]bool{}, map[string]int{} // of which transaction how many; "": of all later ones
+	bytes, known, of := 0, map[int64]bool{}, map[string]int{} // of: rows by transaction; "": later ones
 	for found.Next() {
 		var r row
 		var age float64
@@ -177,7 +181,7 @@ func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
 		case snap != nil && server != nil:
 			p.last, p.lost = r.id, age
 			if r.mapping != nil {
-				p.mark, _ = strconv.ParseInt(*r.mapping, 10, 64) // which is a number
+				p.mark, _ = strconv.ParseInt(*r.mapping, 10, 64) // the query casts a number
 			}
 			if p.seen, err = parseSnapshot(*snap, *server); err != nil {
 				return p, err
@@ -189,7 +193,7 @@ func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
 		case xid == nil || known[r.id]:
 			continue
 		case bytes > pageBytes:
-			p.full, p.cut = true, true // the parts of a page come in order: what is left out is read by the next
+			p.full, p.cut = true, true // each part of a page is ordered: the next look reads the rest
 			continue
 		}
 		r.xid, r.age, r.read = *xid, time.Duration(age*float64(time.Second)), time.Now()
@@ -219,7 +223,7 @@ func look(ctx context.Context, conn *pgx.Conn, s scope) (p page, err error) {
 	return p, nil
 }
 
-// absent reports whether the server says that a table or a schema is not there.
+// absent reports whether err says that a table or a schema does not exist.
 func absent(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pg.Code == "42P01" || pg.Code == "3F000") // undefined_table, invalid_schema_name

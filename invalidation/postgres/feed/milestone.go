@@ -10,19 +10,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// milestone is what a consumer writes into the log, as a message of its own, before it advances the slot. See doc.go for what it proves.
+// milestone is a message that a consumer writes into the log before it advances the slot. See doc.go for what a
+// milestone proves.
 type milestone struct {
-	Through  string `json:"through"`  // where the slot is advanced to next: all before it is purged
-	System   string `json:"system"`   // the cluster of databases,
-	Timeline string `json:"timeline"` // and its history, which a promotion ends
-	// Told are the mappings of which everything was told so far, by id, with what they have their rows in (postgres.Told.State).
+	Through  string `json:"through"`  // the next position of the slot: all before it is purged
+	System   string `json:"system"`   // the database cluster
+	Timeline string `json:"timeline"` // the timeline of the cluster, which a promotion ends
+	// Told has, by id, the mappings of which all changes were told so far, with their sets of relations
+	// (postgres.Told.State).
 	Told map[string]string `json:"told"`
 }
 
-// milestonePrefix begins the prefix of milestones, before the name of the slot.
+// milestonePrefix, followed by the name of the slot, is the prefix of milestones.
 const milestonePrefix = "cacheproxy:"
 
-// readMilestone reads one of the slot. Whatever else is written into the log is none.
+// readMilestone parses a milestone of the slot. ok is false for any other message.
 func readMilestone(n *pgoutput.Note, slot string) (m milestone, ok bool) {
 	if n.Prefix != milestonePrefix+slot || !n.Transactional || len(n.Content) > changeBytes {
 		return m, false
@@ -33,16 +35,16 @@ func readMilestone(n *pgoutput.Note, slot string) (m milestone, ok bool) {
 
 // text is the content of the message.
 func (m milestone) text() string {
-	b, _ := json.Marshal(m) // texts have no other outcome
+	b, _ := json.Marshal(m) // a struct of texts always encodes
 	return string(b)
 }
 
-// proves reports whether the slot on a server is where its last consumer has left it.
+// proves reports whether the slot is where its last consumer left it.
 func (m milestone) proves(f slotFacts) bool {
 	return m.Through == f.confirmed.String() && m.System == f.system && m.Timeline == f.timeline
 }
 
-// without is the milestone of the same place that says nothing of some mappings.
+// without returns a milestone of the same place that does not name some mappings.
 func (m milestone) without(gaps []*postgres.Mapping) milestone {
 	m.Told = maps.Clone(m.Told)
 	for _, of := range gaps {
@@ -51,5 +53,5 @@ func (m milestone) without(gaps []*postgres.Mapping) milestone {
 	return m
 }
 
-// identifier is a name as SQL, and the plugin, have it.
+// identifier quotes a name for SQL, and for the plugin.
 func identifier(name string) string { return pgx.Identifier{name}.Sanitize() }

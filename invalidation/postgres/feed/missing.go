@@ -9,23 +9,23 @@ import (
 	"cacheproxy/policy"
 )
 
-// gapsEvery is how often the catalog is asked whether triggers are where they have to be: often enough that a feed which they have been
-// taken from is blind within any max_feed_lag, which is five seconds at least.
+// gapsEvery is the pause between two looks at the catalog for the triggers. The least max_feed_lag is five seconds, so
+// a feed whose triggers are removed is blind within any max_feed_lag.
 const gapsEvery = 2 * time.Second
 
-// untold is of which mappings nothing tells, as far as it is known. It outlives a connection, so that a mapping which is mended while there
-// is none is not forgotten. Only who looks uses it.
+// untold has the mappings of which nothing tells, by the last look. The record outlives a connection, so that a mapping
+// that is mended while no connection exists is not forgotten. Only the goroutine of follow uses it.
 type untold struct {
 	missing map[string]bool   // mappings of which nothing tells
-	gaps    map[string]string // what the catalog said last
-	of      *Config           // the configuration that it was asked for
-	next    time.Time         // when it is asked again
+	gaps    map[string]string // the faults in the catalog at the last look
+	of      *Config           // the configuration of that look
+	next    time.Time         // when the next look at the catalog is due
 }
 
-// missing notes of which mappings nothing tells: they are not installed, or their triggers are not what was installed, where it was. The
-// feed is blind as long as there are any. What has changed meanwhile has left no row, whoever has mended it: so the tag of the
-// table is purged before the feed sees again. That the triggers are seen says that each change which they did not tell of can be
-// read: creating and enabling a trigger waits for whoever is changing the table.
+// missing records the mappings of which nothing tells: mappings that are not installed, or whose triggers are not as
+// installed. The feed is blind as long as there are any. Changes in the meantime have left no row, whoever has mended
+// the mapping. So the tag of the table is purged before the feed counts as seeing again. A look that sees the triggers
+// also sees each untold change: creating and enabling a trigger waits for transactions that are changing the table.
 func (s *outbox) missing(ctx context.Context, installed map[string]bool) error {
 	f, config := s.feed, s.feed.config.Load()
 	u := &f.untold
@@ -68,7 +68,7 @@ func (s *outbox) missing(ctx context.Context, installed map[string]bool) error {
 	return nil
 }
 
-// nothingInstalled notes that nothing tells of any mapping: there is no outbox.
+// nothingInstalled records that nothing tells of any mapping: the outbox does not exist.
 func (f *Feed) nothingInstalled() {
 	config := f.config.Load()
 	f.untold.missing = map[string]bool{}

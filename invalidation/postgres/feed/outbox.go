@@ -12,15 +12,16 @@ import (
 // outbox is the source that triggers fill.
 type outbox struct {
 	*session
-	base *snapshot // of the last look that was carried out whole; nil: everything has to be looked at
-	full time.Time // when everything is to be looked at again
-	// paid is up to when changes are purged for which a tag is owed, and nextOwed from when on they are worth another purge.
+	base *snapshot // of the last complete look; nil: the next look reads everything
+	full time.Time // when the next look at everything is due
+	// All changes up to paid are purged as far as tags were owed for them. The next purge of owed tags is not before
+	// nextOwed.
 	paid, nextOwed time.Time
-	consumed       int64     // what cacheproxy.consumed was set to last
-	nextProgress   time.Time // when it is set again
+	consumed       int64     // the last value that this session has set cacheproxy.consumed to
+	nextProgress   time.Time // when the next update of cacheproxy.consumed is due
 }
 
-// pass looks at all that has come into sight, and consumes it.
+// pass looks at all visible rows, and consumes them.
 func (s *outbox) pass(ctx context.Context, eager bool) (time.Duration, error) {
 	f, began := s.feed, time.Now()
 	everythingNow := s.base == nil || !began.Before(s.full)
@@ -43,7 +44,7 @@ func (s *outbox) pass(ctx context.Context, eager bool) (time.Duration, error) {
 			first = p
 		}
 		if s.base != nil && p.seen.older(*s.base) {
-			// Another server answers, or this one has been set back: what was seen says nothing about what is there.
+			// Another server answers, or this server was set back: base and waiting say nothing about its rows.
 			s.base, s.waiting = nil, map[int64]left{}
 			return 0, nil
 		}
@@ -53,7 +54,7 @@ func (s *outbox) pass(ctx context.Context, eager bool) (time.Duration, error) {
 		if err := f.consume(ctx, s.conn, rows, s.held); err != nil {
 			return 0, err
 		}
-		s.answer() // what was committed before they asked is on the first page, unless there is more than a page
+		s.answer() // the first page has the rows that were committed before Woken, unless there is more than a page
 		f.sight.waiting.Store(int64(len(s.waiting)))
 		in.past(p.rows)
 		if again = p.full; again && len(rows) > 0 {
@@ -85,13 +86,13 @@ func (s *outbox) pass(ctx context.Context, eager bool) (time.Duration, error) {
 	return 0, nil
 }
 
-// held is called when what rows name is purged, and they are about to be deleted.
+// held is called when the names of rows are purged, before the rows are deleted.
 func (s *outbox) held(ctx context.Context) error {
 	s.answer()
 	return s.beat(ctx, true)
 }
 
-// sort decides which rows of a page are consumed, and leaves the others.
+// sort returns the rows of a page that are consumed at once, and adds the others to waiting.
 func (s *outbox) sort(p page, in scope, began time.Time, eager bool) (now []row) {
 	there := map[int64]bool{}
 	for _, r := range p.rows {
@@ -103,14 +104,14 @@ func (s *outbox) sort(p page, in scope, began time.Time, eager bool) (now []row)
 	if !p.cut {
 		for _, id := range in.waiting {
 			if !there[id] {
-				delete(s.waiting, id) // somebody else has consumed it
+				delete(s.waiting, id) // another instance has consumed the row
 			}
 		}
 	}
 	return now
 }
 
-// progress says up to which id the outbox is consumed, which tells triggers that somebody does (package postgres, C2).
+// progress updates cacheproxy.consumed, by which triggers know that a consumer is there (package postgres, C2).
 func (s *outbox) progress(ctx context.Context, last int64) error {
 	now, o := time.Now(), &s.feed.others
 	ahead := s.feed.options.Alone && o.known && o.mark > last+mostAhead
@@ -130,7 +131,7 @@ func (s *outbox) progress(ctx context.Context, last int64) error {
 	return nil
 }
 
-// rest does what a look has found besides rows: tags that are owed, mappings that are not installed, and changes that nothing tells of.
+// rest handles what a look has found besides rows: owed tags, mappings that are not installed, and lost changes.
 func (s *outbox) rest(ctx context.Context, p page, began time.Time, eager bool) error {
 	if err := s.missing(ctx, p.owed); err != nil {
 		return err
@@ -162,9 +163,10 @@ func (s *outbox) rest(ctx context.Context, p page, began time.Time, eager bool) 
 	return nil
 }
 
-// lostChanges purges the tables of which a change may have left no trace. What was lost before this process has first read the counter may be
-// missing in copies that are older than it, in a tier that others share: so the first sight of a counter that is not zero is an order,
-// too, if no alarm. One that was set back is another server's, of which nothing is known either.
+// lostChanges purges the tables of which a change may have left no trace. Copies in a shared tier may be older than
+// this process, and lack changes that were lost before the process first read the counter. So the first sight of a
+// counter that is not zero is an order too, without an alarm. A counter that was set back is of another server, whose
+// lost changes are unknown as well.
 func (s *outbox) lostChanges(ctx context.Context, lost float64) error {
 	f := s.feed
 	before := f.lost
@@ -186,6 +188,6 @@ func (s *outbox) lostChanges(ctx context.Context, lost float64) error {
 			return err
 		}
 	}
-	f.lost = lost // only now: what was not purged is owed by the next connection
+	f.lost = lost // after the purge: if the purge fails, the next connection repeats it
 	return nil
 }

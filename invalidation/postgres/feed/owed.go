@@ -13,24 +13,26 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Where nobody consumes, triggers write no rows after a while; the tag of the table is owed instead, by a sequence beside the mapping's
-// row in cacheproxy.marker (see package postgres, F2 and C3). It is owed for every change that was left out because of it, and may be
-// settled only when all of these are in sight.
+// While nobody consumes, triggers stop writing rows after some time. Instead they make the tag of the table owed, by a
+// sequence beside the mapping's row in cacheproxy.marker (see package postgres, F2 and C3). The tag is owed for every
+// change without a row, and may be settled only when all of these changes are visible.
 //
-// The race: a writer leaves its row out, and is not committed; the consumer purges, and a fetch reads the data from before the commit; the
-// consumer settles; the writer commits. The change would have left no trace. So the consumer locks the marker FOR UPDATE before it
-// purges, which it cannot while a writer that has left a row out holds FOR KEY SHARE, until its transaction ends: whoever came before the lock is
-// committed, and the purge is for its change too; whoever comes after it gets no lock, and writes its row.
+// The race: a writer leaves its row out, and has not committed. The consumer purges, and a fetch reads the data from
+// before the commit. The consumer settles, and the writer commits. The change would have left no trace. So the consumer
+// locks the marker FOR UPDATE before it purges. A writer that has left a row out holds FOR KEY SHARE on the marker
+// until its transaction ends, and the consumer gets no lock meanwhile. A writer that came before the consumer's lock
+// has committed, and the purge covers its change. A writer that comes after the lock gets no lock, and writes its row.
 //
-// This is the one transaction that is open during a purge. No writer waits for it, but rows pile up until it ends. So it is bounded by a few
-// seconds, on this side and, for a process that is frozen, by the server; and it begins only after a purge outside of it has held.
-// Where writers follow each other so closely that the marker is never free, its table is purged again and again, at the pace of owedPause.
+// This is the only transaction that is open during a purge. No writer waits for the transaction, but rows pile up until
+// it ends. So the transaction is bounded by a few seconds, on this side and, for a process that is frozen, by the
+// server. It begins only after a purge outside of the transaction has held. If writers follow each other so closely
+// that the marker is never free, the table is purged again and again, every owedPause.
 const (
 	owedPause   = time.Second
 	owedTimeout = 3 * time.Second
 )
 
-// settle purges the tables of which the tag is owed, and settles what no writer holds.
+// settle purges the tables whose tags are owed, and settles the tags whose markers no writer holds.
 func (f *Feed) settle(ctx context.Context, conn *pgx.Conn, owed []string) error {
 	var all []policy.Member
 	for _, id := range owed {
@@ -51,7 +53,7 @@ func (f *Feed) settle(ctx context.Context, conn *pgx.Conn, owed []string) error 
 	return nil
 }
 
-// errBusy says that a marker cannot be locked, or that somebody else has settled it.
+// errBusy says that a marker cannot be locked, or that another consumer has settled the tag.
 var errBusy = errors.New("the marker is held by a writer")
 
 // settleOne settles the tag of one mapping's table, with a purge between the lock and the end of the transaction.
@@ -91,13 +93,13 @@ func (f *Feed) settleOne(ctx context.Context, conn *pgx.Conn, id string) error {
 	})
 }
 
-// unknown is the order for tables of which nobody knows which rows have changed: their copies are confirmed by the origin before they are
-// used, so that it need not make again what has not changed.
+// unknown is the order for tables whose changed rows are unknown. The origin confirms the copies before use, so that
+// unchanged copies need not be made again.
 func (f *Feed) unknown(tags []policy.Member) invalidation.Order {
 	return invalidation.Order{Members: tags, Confirm: true, Settle: f.config.Load().Settle}
 }
 
-// tableTag is what an id names that is not known: the tag of its table; everything, where it names no table.
+// tableTag returns the tag of the table in an id, or everything if id is empty.
 func tableTag(id string) policy.Member {
 	if id == "" {
 		return policy.All

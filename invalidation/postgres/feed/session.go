@@ -9,32 +9,33 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// left is a change that is left for somebody else.
+// left is a change that is left for another instance.
 type left struct {
 	xid   string
-	since time.Time // when it was first seen
-	clear time.Time // when it was not in sight yet
+	since time.Time // when a look first saw the change
+	clear time.Time // a time at which the change was not visible yet
 }
 
-// source is what tells of changes: the outbox, which triggers fill, or a replication slot.
+// source tells of changes: the outbox, which triggers fill, or a replication slot.
 type source interface {
-	// pass looks at all that has come into sight, has it purged until that holds, and then lets go of it there; where it is not eager,
-	// only what nobody else has consumed for longer than patience. It says how long to wait at least until the next look.
+	// pass looks at all visible changes, purges what they name until the purge holds, and then removes the changes from
+	// the source. If eager is false, pass consumes only changes that no instance has consumed for longer than patience.
+	// pause is the least wait until the next pass.
 	pass(ctx context.Context, eager bool) (pause time.Duration, err error)
 }
 
-// session is what is known by one connection.
+// session is the state of one connection.
 type session struct {
 	feed    *Feed
-	conn    *pgx.Conn // nil: there is none
+	conn    *pgx.Conn // nil: not connected
 	worked  bool
-	looked  time.Time // when the last look began that was carried out whole
+	looked  time.Time // when the last complete look began
 	waiting map[int64]left
-	woken   []chan struct{} // are closed once a look is done
-	alone   time.Time       // until then changes are consumed at once, since nobody else did
+	woken   []chan struct{} // closed once a look is done
+	alone   time.Time       // until then this instance consumes at once, since no other did
 }
 
-// run looks again and again until something fails.
+// run makes one pass after another until a pass fails.
 func (s *session) run(ctx context.Context) (err error) {
 	f := s.feed
 	if s.conn, err = connect(ctx, f.config.Load().Source, postgres.Canceling); err != nil {
@@ -45,7 +46,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	if f.config.Load().Slot != "" {
 		from = newSlot(s)
 	}
-	f.sight.owed.Store(0) // of another source
+	f.sight.owed.Store(0) // the count may be of another source
 	f.sight.retained.Store(0)
 	for {
 		least, err := from.pass(ctx, len(s.woken) > 0 || s.eager(time.Now()))
@@ -79,7 +80,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 }
 
-// answer tells whoever has asked for a look that it is done.
+// answer closes the channels of the callers of Woken: their look is done.
 func (s *session) answer() {
 	for _, done := range s.woken {
 		close(done)
@@ -87,10 +88,11 @@ func (s *session) answer() {
 	s.woken = nil
 }
 
-// eager reports whether rows are consumed as soon as they are seen.
+// eager reports whether this instance consumes changes as soon as a look sees them.
 func (s *session) eager(now time.Time) bool { return now.Before(s.alone) || s.feed.options.Preferred() }
 
-// take reports whether a change that was seen is to be consumed now: at once, or since nobody else did for longer than patience. Else it waits.
+// take reports whether this instance consumes a change at once: if eager, or if no instance has consumed the change for
+// longer than patience. Otherwise the change is added to waiting.
 func (s *session) take(id int64, xid string, began time.Time, eager bool) bool {
 	l, known := s.waiting[id]
 	if !known {
@@ -108,7 +110,7 @@ func (s *session) take(id int64, xid string, began time.Time, eager bool) bool {
 	return false
 }
 
-// cleared notes that all changes that were in sight at a time are purged, but for those that are left for somebody else.
+// cleared records that all changes that were visible at a time are purged, except for those in waiting.
 func (s *session) cleared(at time.Time) {
 	for _, l := range s.waiting {
 		if l.clear.Before(at) {

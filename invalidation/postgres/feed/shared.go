@@ -10,41 +10,49 @@ import (
 	"cacheproxy/policy"
 )
 
-// An instance without a fleet has to be the only one that consumes: what another has taken it never sees, and serves the copies from before for
-// as long as they live. So whoever is alone leaves a mark before it takes something, and knows that mark again.
+// An instance without a fleet marks what it consumes. Such an instance has to be the only consumer: the instance never
+// sees the changes that another consumer takes, and serves the old copies for as long as they live. So an instance that
+// is alone leaves a mark before it takes changes, and recognizes its mark.
 //
-// With triggers the mark is cacheproxy.consumed, which says how far the outbox is consumed, and is an estimate (package postgres, W1): nextval
-// before rows are deleted, and every beatEvery, leaves it a little ahead, by no more than mostAhead. One that is not as it was left was moved
-// by somebody else. A sequence belongs to no transaction and to no session: it serves behind a pooler as well, nothing has to be cleared away
-// of who has ended, and who starts takes it as it is.
+// With triggers, the mark is cacheproxy.consumed, which estimates how far the outbox is consumed (package postgres,
+// W1). nextval, before rows are deleted and every beatEvery, leaves the sequence a little ahead, by at most mostAhead.
+// If the sequence has another value than this instance left, another consumer has moved it. A sequence belongs to no
+// transaction and to no session. So the mark works through a pooler, nobody has to clean up after a consumer that
+// ended, and a consumer that starts takes over the value that is there.
 //
-// The race: another moves it after this instance has looked, and this one moves it again before it has looked again. Then nextval has come
-// further than by one. setval would hide that; but who is hidden by it finds the mark moved itself, and moves it again within beatEvery.
+// The race: another consumer moves the mark after this instance has looked, and this instance moves the mark before it
+// looks again. Then nextval returns more than one above the last mark, and this instance notices. setval would
+// overwrite the other's move unseen; but then the other consumer finds the mark moved, and moves the mark again within
+// beatEvery.
 //
-// A slot is a mark itself: somebody else has advanced it, and written the milestone for it.
+// The position of a slot is a mark by itself: another consumer that advances the slot writes the milestone for the
+// advance.
 //
-// As long as somebody else is there, and for sharedHold, the feed is blind; then all copies that it feeds are confirmed.
+// While another consumer is there, and for sharedHold afterwards, the feed is blind. Then all copies that the feed
+// covers are confirmed.
 const (
-	// beatEvery is how often a mark is left where nothing is consumed, so that others know before they miss something.
+	// beatEvery is the pause between marks while nothing is consumed, so that other consumers notice before they miss a
+	// change.
 	beatEvery = time.Second
-	// mostAhead is how far the mark may be ahead of the outbox: one part in a hundred of what may wait there.
+	// mostAhead bounds how far the mark is ahead of the outbox: a hundredth of the rows that may wait in the outbox.
 	mostAhead = 1000
-	// sharedHold is for how long nobody else may be noticed until nobody else is there.
+	// sharedHold is the least time without a sign of another consumer until the feed counts as alone again.
 	sharedHold = 5 * time.Second
 )
 
-// others is what is known of who else consumes, over connections. Only who follows uses it.
+// others is the knowledge about other consumers, across connections. Only the goroutine of follow uses it.
 type others struct {
-	key    string // of the database, and the slot
-	known  bool   // the mark is
+	key    string // the database and the slot
+	known  bool   // mark is valid
 	mark   int64
-	placed pgoutput.LSN // where the slot stands; zero: it was not seen yet
-	next   time.Time    // when a mark is left again
-	until  time.Time    // when nobody else is there any more
-	times  int          // that somebody else was noticed, one after the other
+	placed pgoutput.LSN // where the slot stands; zero: not seen yet
+	next   time.Time    // when the next mark is due
+	until  time.Time    // when the other consumer counts as gone
+	times  int          // how often in a row another consumer was noticed
 }
 
-// notice notes that somebody else consumes. It is told from the second time on: a server that has crashed has a sequence go on a little further.
+// notice records that another consumer was noticed. The first time is not reported: after a crash of the server, a
+// sequence may continue a little further ahead.
 func (f *Feed) notice() {
 	o := &f.others
 	o.until = time.Now().Add(max(sharedHold, 3*f.config.Load().Poll))
@@ -60,7 +68,7 @@ func (f *Feed) notice() {
 	}
 }
 
-// unshared has all copies confirmed once nobody else is there any more: what they have taken is not known.
+// unshared confirms all copies once the other consumer is gone: nobody knows which changes it has taken.
 func (f *Feed) unshared(ctx context.Context) error {
 	o := &f.others
 	if o.times == 0 || time.Now().Before(o.until) {
@@ -81,7 +89,7 @@ func (f *Feed) unshared(ctx context.Context) error {
 	return nil
 }
 
-// marked compares the mark with how it was left.
+// marked compares the mark with the value that this instance left.
 func (f *Feed) marked(is int64) {
 	if o := &f.others; f.options.Alone {
 		if o.known && o.mark != is {
@@ -91,7 +99,7 @@ func (f *Feed) marked(is int64) {
 	}
 }
 
-// beat leaves a mark, where it is time to or something is about to be taken.
+// beat leaves a mark, if a mark is due or this instance is about to take changes.
 func (s *outbox) beat(ctx context.Context, taking bool) error {
 	f, o := s.feed, &s.feed.others
 	if !f.options.Alone || !taking && time.Now().Before(o.next) {
@@ -101,7 +109,7 @@ func (s *outbox) beat(ctx context.Context, taking bool) error {
 	defer cancel()
 	var is int64
 	known := o.known
-	o.known = false // until it is known what has become of it
+	o.known = false // until the outcome of nextval is known
 	if err := s.conn.QueryRow(ctx, "select nextval('cacheproxy.consumed')").Scan(&is); err != nil {
 		return fmt.Errorf("leave a mark: %w", err)
 	}
@@ -111,11 +119,11 @@ func (s *outbox) beat(ctx context.Context, taking bool) error {
 	return nil
 }
 
-// stands notes where a slot stands that its consumers have left there.
+// stands records where a slot stands, at a place that its consumers left it at.
 func (f *Feed) stands(at pgoutput.LSN) {
 	if o := &f.others; f.options.Alone {
 		if o.placed != 0 && o.placed != at {
-			o.times++ // a milestone is no accident
+			o.times++ // a milestone is never an accident, so the first time counts
 			f.notice()
 		}
 		o.placed = at

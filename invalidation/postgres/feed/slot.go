@@ -14,40 +14,41 @@ import (
 )
 
 const (
-	// idleBytes is how much of the log may lie behind where the slot stands before it is advanced although nothing of ours has changed.
+	// idleBytes is how much log may lie behind the slot's position before the slot is advanced although none of our
+	// tables has changed.
 	idleBytes = 16 << 20
-	// busyMost is for how long a slot may be in use by others before that is told.
+	// busyMost is how long other sessions may hold the slot before the feed reports a failure.
 	busyMost = 5 * time.Second
-	// settleTimeout bounds advancing the slot, for which the server reads what lies between.
+	// settleTimeout bounds an advance of the slot. The server reads the log in between.
 	settleTimeout = time.Minute
 )
 
-// slotMemory is what is known of a slot over connections. Only who follows uses it.
+// slotMemory is the knowledge about a slot, across connections. Only the goroutine of follow uses it.
 type slotMemory struct {
-	key     string // of the configuration that it is about
+	key     string // Config.Key of the database
 	of      postgres.Logical
-	timeout time.Duration // how long reading may take
-	system  string        // which server was seen last,
-	current pgoutput.LSN  // and up to where its log was written: one that is less far was set back
-	// gaps are the mappings of which changes went untold when the catalog was read, until their copies are confirmed.
+	timeout time.Duration // how long a look may take
+	system  string        // the server that was seen last
+	current pgoutput.LSN  // up to where the log of that server was written: a server with less was set back
+	// gaps are mappings whose changes went untold when the catalog was read, until their copies are confirmed.
 	gaps map[string]bool
 }
 
-// slot is the source that the write-ahead log is, by a replication slot. See doc.go for what keeps changes from being missed.
+// slot is the source that reads the write-ahead log through a replication slot. See doc.go for why no change is missed.
 type slot struct {
 	*session
-	limit int // how many changes are read at once
+	limit int // how many changes a look reads
 	began time.Time
 	told  map[string]postgres.Told
-	of    *Config   // the configuration that told is for
-	next  time.Time // when the catalog is asked again
-	// purged are the transactions behind where the slot stands that are purged already, by their ends.
+	of    *Config   // the configuration that told belongs to
+	next  time.Time // when the catalog is read again
+	// purged are the transactions after the slot's position that are purged, by their ends.
 	purged map[pgoutput.LSN]bool
-	open   *openGap // nil: everything was told
-	// All changes that were visible at since are decoded once the log is written up to unwritten.
+	open   *openGap // nil: all changes were told
+	// Once the log is written up to unwritten, all changes that were visible at since are decoded.
 	since     time.Time
 	unwritten pgoutput.LSN
-	// foreign are relations that no mapping is about, as far as the catalog was read.
+	// foreign are relations without a mapping, by the last reading of the catalog.
 	foreign map[uint32]bool
 }
 
@@ -65,7 +66,7 @@ func (s *slot) pass(ctx context.Context, eager bool) (time.Duration, error) {
 	for again := true; again; {
 		began := time.Now()
 		p, err := s.look(ctx)
-		if err == nil && (len(p.strange) > 0 || p.absent) { // the catalog has become another one since it was asked
+		if err == nil && (len(p.strange) > 0 || p.absent) { // the catalog has changed since it was read
 			if err = s.catalog(ctx, true); err == nil {
 				for _, oid := range p.strange {
 					s.foreign[oid] = true
@@ -75,7 +76,7 @@ func (s *slot) pass(ctx context.Context, eager bool) (time.Duration, error) {
 		}
 		reading += time.Since(began)
 		switch {
-		case errors.Is(err, errSlotBusy), errors.Is(err, errSlotMoved): // whoever reads it consumes it
+		case errors.Is(err, errSlotBusy), errors.Is(err, errSlotMoved): // the instance that reads the slot consumes
 			if time.Since(s.looked) > busyMost && time.Since(s.began) > busyMost {
 				f.count(lookFailed)
 				f.tell(lookFailed, "changes in PostgreSQL are not seen; it is tried again", "error", err)
@@ -89,10 +90,10 @@ func (s *slot) pass(ctx context.Context, eager bool) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	return reading, nil // which begins where the oldest transaction that is open has begun, each time: half of the time is enough for it
+	return reading, nil // each look decodes from the oldest open transaction: half of the time is enough
 }
 
-// catalog asks how the tables are told of, now and then.
+// catalog reads how the tables are told of, every gapsEvery, or now.
 func (s *slot) catalog(ctx context.Context, now bool) error {
 	config := s.feed.config.Load()
 	if !now && s.of == config && time.Now().Before(s.next) {
@@ -109,7 +110,7 @@ func (s *slot) catalog(ctx context.Context, now bool) error {
 	return nil
 }
 
-// page consumes what a look has found, and says whether there may be more.
+// page consumes the changes that a look has found. again says that the slot may have more.
 func (s *slot) page(ctx context.Context, p *slotPage, began time.Time, eager bool) (again bool, err error) {
 	f := s.feed
 	if why := p.gap(p.config.Slot); why != "" {
@@ -120,7 +121,7 @@ func (s *slot) page(ctx context.Context, p *slotPage, began time.Time, eager boo
 	}
 	m := p.milestones[p.confirmed.String()]
 	if m.Through == "" && p.full && !p.absent && p.rows < mostChanges {
-		s.limit = 2 * p.rows // it may come later: what its writer found committed meanwhile comes before it
+		s.limit = 2 * p.rows // the milestone may come later, after transactions that committed before it
 		return true, nil
 	}
 	if !m.proves(p.slotFacts) || f.slots.setBack(p.slotFacts) || p.absent {
@@ -158,7 +159,7 @@ func (s *slot) page(ctx context.Context, p *slotPage, began time.Time, eager boo
 	case p.full && worth:
 		s.limit = pageChanges
 		return true, nil
-	case p.full: // transactions that are not visible stand before others, or such as are left for somebody else
+	case p.full: // transactions that are not visible, or are left for another instance, stand before others
 		s.limit = min(2*p.rows, mostChanges)
 		return false, nil
 	}
@@ -169,14 +170,14 @@ func (s *slot) page(ctx context.Context, p *slotPage, began time.Time, eager boo
 		}
 		s.since, s.unwritten = began, p.inserted
 	}
-	if s.unwritten <= p.current { // which was asked for after began
+	if s.unwritten <= p.current { // p.inserted was read after began
 		s.looked = s.since
 		s.cleared(s.since)
 	}
 	return false, nil
 }
 
-// consume purges what visible transactions name until it holds.
+// consume purges what the visible transactions name until the purge holds.
 func (s *slot) consume(ctx context.Context, p *slotPage, began time.Time, eager bool) error {
 	f, all := s.feed, s.feed.newOrder()
 	var taken []*transaction
@@ -196,7 +197,7 @@ func (s *slot) consume(ctx context.Context, p *slotPage, began time.Time, eager 
 	}
 	for id := range s.waiting {
 		if !there[id] {
-			delete(s.waiting, id) // somebody else has consumed it
+			delete(s.waiting, id) // somebody else has consumed the transaction
 		}
 	}
 	f.sight.waiting.Store(int64(len(s.waiting) + len(taken)))
@@ -219,7 +220,8 @@ func (s *slot) consume(ctx context.Context, p *slotPage, began time.Time, eager 
 	return nil
 }
 
-// through is up to where all is purged, from where the slot stands, and whether it is worth advancing.
+// through returns the end of the last transaction up to which all transactions are purged, and whether an advance to
+// the end is worth its cost.
 func (s *slot) through(p *slotPage, eager bool) (end pgoutput.LSN, worth bool) {
 	end = p.confirmed
 	for _, t := range p.transactions {
@@ -231,8 +233,8 @@ func (s *slot) through(p *slotPage, eager bool) (end pgoutput.LSN, worth bool) {
 	return end, end > p.confirmed && (worth || eager && (p.current-p.confirmed > idleBytes || p.full))
 }
 
-// advance writes a milestone, and then advances the slot. It reports whether it could: where somebody else has been faster, or holds the slot,
-// the next look says what has become of it.
+// advance writes a milestone, and then advances the slot. advance reports false if another instance was faster or holds
+// the slot: the next look shows the outcome.
 func (s *slot) advance(ctx context.Context, p *slotPage, to pgoutput.LSN, told map[string]string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
@@ -244,7 +246,7 @@ func (s *slot) advance(ctx context.Context, p *slotPage, to pgoutput.LSN, told m
 	}
 	var err error
 	stood, end := s.feed.others.placed, pgoutput.LSN(0)
-	s.feed.others.placed = 0 // until it is known what has become of it
+	s.feed.others.placed = 0 // until the outcome is known
 	for try := 0; ; try++ {
 		err = s.conn.QueryRow(ctx, "select ((pg_catalog.pg_replication_slot_advance($1, $2::text::pg_lsn)).end_lsn - '0/0')::bigint", p.config.Slot, to.String()).Scan(&end)
 		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != "55006" || try == busyTries || !sleep(ctx, busyPause) {
@@ -262,8 +264,8 @@ func (s *slot) advance(ctx context.Context, p *slotPage, to pgoutput.LSN, told m
 	return true, nil
 }
 
-// write writes a milestone, and waits until it is in the log on this server, and for no standby: what is not there could not be read when the
-// slot has been advanced.
+// write writes a milestone, and waits until the milestone is on the disk of this server, and for no standby. An advance
+// before that could leave the slot at a place whose milestone a crash has lost.
 func (s *slot) write(ctx context.Context, m milestone) error {
 	var batch pgx.Batch
 	batch.Queue("begin")

@@ -13,30 +13,37 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// openGap is about changes of which nobody has told, and nobody will. The copies that they may be about are confirmed once each transaction
-// that may have made one has ended: before, a fetch may read what was before it. Until then the feed is blind.
+// openGap is about changes that nothing has told of, and nothing will. The copies of their tables are confirmed once
+// each transaction that may have made such a change has ended: before that, a fetch may read the old data. Until then
+// the feed is blind.
 type openGap struct {
-	of      string // which mappings, as a text
+	of      string // the ids of the mappings
 	since   time.Time
 	said    bool
 	writers []string     // transactions that may have made such a change, and had not ended when the gap was found
-	skip    pgoutput.LSN // from where on the slot can be read; zero: where it stands
+	skip    pgoutput.LSN // where the slot can be read again; zero: at its position
 }
 
-// writersSQL are the transactions that have changed one of some tables, or are about to, and can not be seen yet. A transaction lets go of its
-// locks after its changes have come into sight. So who has changed a table is here, or can be read, or both; one that has nothing to do
-// with the tables is waited for by nobody, however long it is open.
+// writersSQL lists the transactions that have changed one of some tables, or are about to, and are not visible yet. A
+// transaction releases its locks after its changes have become visible. So a transaction that has changed one of the
+// tables is listed, or visible, or both. The feed waits for no transaction without a lock on the tables, however long
+// the transaction is open.
 const writersSQL = `select distinct virtualtransaction::text from pg_catalog.pg_locks where locktype = 'relation' and granted and relation = any ($1::bigint[]::oid[])
 	and database = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database())
 	and mode in ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')`
 
-// setBack reports whether a server has less in its log than it had.
+// setBack reports whether the log of a server is shorter than it was.
 func (m *slotMemory) setBack(f slotFacts) bool { return m.system == f.system && f.current < m.current }
 
-// untold are the mappings of which the milestone where the slot stands does not say that all was told up to it, and those of which changes
-// went untold when the catalog was read, or of which somebody has said so, and do so no more. now is what the next milestone says: of all
-// mappings but those of which changes go untold at present. From these the milestone has to be taken at once: else they were believed to have
-// been told, once they are mended.
+// untold returns the mappings whose copies have to be confirmed, and the content of the next milestone (now). The next
+// milestone names all mappings except those whose changes go untold at present.
+//
+// A mapping is untold if its changes do not go untold at present, and one of these is true: the milestone at the slot's
+// position does not name the mapping with the same relations; its changes went untold when the catalog was read; or an
+// install has written that its changes went untold.
+//
+// A mapping whose changes go untold at present is removed from the milestone at once. Otherwise the next consumer would
+// believe, after the mapping is mended, that all its changes were told.
 func (s *slot) untold(ctx context.Context, p *slotPage, m milestone) (untold []*postgres.Mapping, now map[string]string, err error) {
 	f := s.feed
 	now = map[string]string{}
@@ -70,7 +77,8 @@ func (s *slot) untold(ctx context.Context, p *slotPage, m milestone) (untold []*
 	return untold, now, err
 }
 
-// gap has the copies of tables confirmed of which changes went untold, and notes that they are told of from now on.
+// gap confirms the copies of tables whose changes went untold, and writes the milestone that says that the tables are
+// told of from here on.
 func (s *slot) gap(ctx context.Context, p *slotPage, untold []*postgres.Mapping, now map[string]string, began time.Time, eager, all bool) (again bool, err error) {
 	f := s.feed
 	of, own, relations := "", all, []uint32(nil)
@@ -92,7 +100,7 @@ func (s *slot) gap(ctx context.Context, p *slotPage, untold []*postgres.Mapping,
 		}
 	}
 	if !eager {
-		// Who consumes may have another configuration, and be right to tell of other tables.
+		// The instance that consumes may have another configuration, and tell of other tables for a good reason.
 		if !own || began.Sub(s.open.since) < patience {
 			return false, nil
 		}
@@ -130,7 +138,7 @@ func (s *slot) gap(ctx context.Context, p *slotPage, untold []*postgres.Mapping,
 	return true, nil
 }
 
-// writers are the transactions that write to tables at present.
+// writers returns the transactions that write to some tables at present.
 func (s *slot) writers(ctx context.Context, relations []uint32) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -138,7 +146,7 @@ func (s *slot) writers(ctx context.Context, relations []uint32) ([]string, error
 	for i, oid := range relations {
 		oids[i] = int64(oid)
 	}
-	rows, _ := s.conn.Query(ctx, writersSQL, oids) // whose error the rows have
+	rows, _ := s.conn.Query(ctx, writersSQL, oids) // CollectRows returns the error too
 	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("look for writers: %w", err)

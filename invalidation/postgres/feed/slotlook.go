@@ -15,21 +15,22 @@ import (
 )
 
 const (
-	// pageChanges is how many changes are read at once, and those of the transaction that comes over it. mostChanges bounds it where
-	// transactions that are not visible stand before others.
+	// pageChanges is how many changes a look reads, besides the rest of the transaction that exceeds it. mostChanges
+	// bounds a look that has to read past transactions that are not visible.
 	pageChanges, mostChanges = 10_000, 1 << 20
-	// changeBytes is how much of one message is read. A longer one counts as the whole of its table.
+	// changeBytes is how much of one message is read. A longer message counts as the whole of its table.
 	changeBytes = 1 << 20
-	// slotTimeoutMost is how long a slot may take to be read: where a transaction of many million rows takes longer than the time
-	// allowed, that is doubled.
+	// slotTimeoutMost bounds how long a look into a slot may take. A transaction of many million rows may take longer
+	// than the timeout: each timeout doubles the next one, up to this bound.
 	slotTimeoutMost = time.Hour
-	// busyTries is how often a slot is asked again that somebody else reads just then, and busyPause how long after.
+	// busyTries is how often a look is repeated while another session reads the slot. busyPause lies between two tries.
 	busyTries, busyPause = 10, 3 * time.Millisecond
 )
 
-// factsSQL asks for the server and the slot. A timeline is in the names of files; the control file learns of a promotion only later. The view of
-// slots takes several times as long as the function below it, since whoever has decoded has to plan it anew. settings is what texts
-// depend on, as triggers have it (postgres.functionSettings); it holds in this transaction alone, so that poolers do no harm.
+// factsSQL reads the server and the slot. The timeline is read from the name of a WAL file: the control file has the
+// timeline of a promotion only later. The function pg_get_replication_slots is several times faster than the view above
+// it, whose plan is lost with each decoding. settings has the settings on which texts depend, as triggers have them
+// (postgres.functionSettings). They hold for this transaction alone, so that they do no harm behind a pooler.
 const (
 	factsSQL = `select (select system_identifier from pg_catalog.pg_control_system())::text, left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8),
 	(pg_catalog.pg_current_wal_flush_lsn() - '0/0')::bigint, (pg_catalog.pg_current_wal_insert_lsn() - '0/0')::bigint, s.slot_name is not null,
@@ -42,21 +43,22 @@ const (
 
 const peekSQL = `select octet_length(data), substr(data, 1, $4) from pg_catalog.pg_logical_slot_peek_binary_changes($1, null, $2, 'proto_version', '1', 'publication_names', $3, 'messages', 'true')`
 
-// seenSQL comes after what was peeked at: what was decoded and is not visible in its snapshot was not visible then.
+// seenSQL runs after the peek. So a decoded transaction that is not visible in this snapshot was not visible at the
+// peek either.
 const seenSQL = `select pg_catalog.pg_current_snapshot()::text, extract(epoch from pg_catalog.pg_postmaster_start_time())::text, extract(epoch from clock_timestamp())::float8,
 	(select (confirmed_flush_lsn - '0/0')::bigint from pg_catalog.pg_get_replication_slots() where slot_name = $1)`
 
-// slotFacts are what the catalog says of a slot, and which server says so.
+// slotFacts describe a slot, and the server that has the slot.
 type slotFacts struct {
 	system, timeline   string
-	current            pgoutput.LSN // up to where the log is written for good, which is what is decoded
-	inserted           pgoutput.LSN // up to where it is written in memory, of which changes may be visible (synchronous_commit: off)
+	current            pgoutput.LSN // up to where the log is on disk; decoding reads up to here
+	inserted           pgoutput.LSN // end of the log in memory: visible up to here with synchronous_commit: off
 	there, ours        bool
 	status             string
 	confirmed, restart pgoutput.LSN
 }
 
-// gap is why nothing can be read of the slot; empty: it can.
+// gap says why the slot cannot be read; empty: the slot can be read.
 func (f *slotFacts) gap(name string) string {
 	switch {
 	case !f.there:
@@ -69,16 +71,16 @@ func (f *slotFacts) gap(name string) string {
 	return ""
 }
 
-// slotPage is what a look has read of a slot.
+// slotPage is the result of a look into a slot.
 type slotPage struct {
 	slotFacts
 	*decoder
 	rows   int
-	full   bool // there may be more
+	full   bool // the slot may have more
 	seen   snapshot
 	now    time.Time // by the server's clock
 	read   time.Time
-	absent bool // there was no publication when a change was made that comes next, and nothing can be read
+	absent bool // the next change is from before the publication, so decoding fails
 }
 
 var (
@@ -86,7 +88,7 @@ var (
 	errSlotMoved = errors.New("read slot: somebody else has advanced it meanwhile")
 )
 
-// look reads a page of what the slot has. It reads from where the slot was advanced to, and changes nothing.
+// look reads a page of the slot's pending changes, from the position of the slot. A look changes nothing.
 func (s *slot) look(ctx context.Context) (p *slotPage, err error) {
 	for try := 0; ; try++ {
 		if p, err = s.lookOnce(ctx); err == nil && p.absent {
@@ -135,7 +137,7 @@ func (s *slot) lookOnce(ctx context.Context) (p *slotPage, err error) {
 	return p, nil
 }
 
-// sees takes in the answer to seenSQL.
+// sees scans the answer to seenSQL.
 func (p *slotPage) sees(row pgx.Row) (err error) {
 	var snap, server string
 	var now float64
@@ -151,8 +153,8 @@ func (p *slotPage) sees(row pgx.Row) (err error) {
 	return err
 }
 
-// restored ends a transaction that an error has left open, where the connection is of use, and passes the error on where that is not
-// known already.
+// restored rolls back a transaction that an error has left open, if the connection still works. restored returns err,
+// unless err is an error of a statement, which the caller has already seen.
 func (s *slot) restored(ctx context.Context, err error) error {
 	if s.conn.PgConn().TxStatus() != 'I' && !s.conn.IsClosed() {
 		if _, err := s.conn.Exec(ctx, "rollback"); err != nil {
@@ -160,13 +162,13 @@ func (s *slot) restored(ctx context.Context, err error) error {
 		}
 	}
 	if _, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return nil // of a statement, which was heard of
+		return nil // of a statement, whose error the caller has
 	}
 	return err
 }
 
-// refused makes of the server's refusal to decode what it means. A slot from which nothing can be read is no error: what is known of it is
-// in the page.
+// refused turns the server's refusal to decode into its meaning. A slot that cannot be read is no error: the page says
+// why.
 func (s *slot) refused(p *slotPage, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
@@ -175,14 +177,14 @@ func (s *slot) refused(p *slotPage, err error) error {
 		return errSlotBusy
 	case p.gap(s.of.Slot) != "":
 		return nil
-	case pg.Code == "42704": // undefined_object: the slot has gone just now, or there was no publication
+	case pg.Code == "42704": // undefined_object: the slot is gone since, or the publication did not exist
 		p.absent = true
 		return nil
 	}
 	return fmt.Errorf("read slot: %w", err)
 }
 
-// peeked decodes what was read, message by message, so that no more than a message is held beside what it names.
+// peeked decodes messages one by one, so that memory holds at most one message besides the names.
 func (p *slotPage) peeked(all pgx.BatchResults) error {
 	found, err := all.Query()
 	if err != nil {
@@ -203,15 +205,15 @@ func (p *slotPage) peeked(all pgx.BatchResults) error {
 	return found.Err()
 }
 
-// visible reports whether fetches that begin now see the transaction: decoding knows of it from the moment that its commit is in the log,
-// and others see it later, by seconds where the commit waits for a standby.
+// visible reports whether fetches that begin now see the transaction. Decoding shows a transaction as soon as its
+// commit is in the log. Other sessions see the transaction later, by seconds if the commit waits for a standby.
 func (p *slotPage) visible(xid uint32) bool {
 	full := p.full64(xid)
 	return full != "" && !slices.Contains(p.seen.running, full)
 }
 
-// full64 is the number of a transaction with its epoch, which what is decoded lacks: it is below the limit of the snapshot, and
-// less than 2^32 away; empty: that cannot be.
+// full64 returns the number of a transaction with its epoch, which decoded messages lack. The number is below the limit
+// of the snapshot, and less than 2^32 away from the limit. Empty: no such number exists.
 func (p *slotPage) full64(xid uint32) string {
 	limit, err := strconv.ParseUint(p.seen.limit, 10, 64)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package pgoutput reads the messages of PostgreSQL's output plugin of that name, in version 1 of its protocol: "Logical Replication Message
-// Formats" in the manual of PostgreSQL. It believes no length and no count that a message has in it, allocates no more than in proportion
-// to the message, and refuses what is left over.
+// Package pgoutput reads the messages of PostgreSQL's output plugin of that name, in version 1 of its protocol:
+// "Logical Replication Message Formats" in the manual of PostgreSQL. The parser trusts no length and no count in a
+// message, allocates memory at most in proportion to the message, and refuses a message with bytes left over.
 package pgoutput
 
 import (
@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// LSN is a place in the write-ahead log, in bytes from its beginning.
+// LSN is a position in the write-ahead log, in bytes from the beginning of the log.
 type LSN uint64
 
-// String is the place as PostgreSQL writes it.
+// String formats the position as PostgreSQL does.
 func (l LSN) String() string { return fmt.Sprintf("%X/%X", uint32(l>>32), uint32(l)) }
 
-// Begin is the begin of a transaction. All until its Commit is of it.
+// Begin begins a transaction. All messages until its Commit belong to the transaction.
 type Begin struct {
 	XID uint32 // of the top-level transaction, without its epoch
 	At  time.Time
 }
 
-// Commit is the end of a transaction.
+// Commit ends a transaction.
 type Commit struct {
-	End LSN // behind its commit record: up to where a slot may be advanced once all of it was worked on
+	End LSN // behind the commit record: a slot may be advanced to here once the whole transaction was processed
 }
 
-// Relation says what the rows of a table are, until the next one about the same table.
+// Relation describes the columns of a table, until the next Relation with the same OID.
 type Relation struct {
 	OID          uint32
 	Schema, Name string
@@ -38,37 +38,37 @@ type Relation struct {
 // Column is one column of a Relation.
 type Column struct {
 	Name string
-	Key  bool // it is in what is sent of old rows
+	Key  bool // the column is in the replica identity: it is sent of old rows
 }
 
-// Change is that of one row. Old is nil where it is not sent: for an insert, and for an update that left the columns of the identity as they were
-// where these are all that is sent of old rows.
+// Change is the change of one row. Old is nil if the message has no old row: for an insert, and, unless the identity is
+// FULL, for an update that left the columns of the identity unchanged.
 type Change struct {
 	Kind     byte // I, U or D
 	Relation uint32
 	Old, New []Value
 }
 
-// Value is that of one column.
+// Value is the value of one column.
 type Value struct {
 	Kind ValueKind
-	Text string // as the column's type prints it; of a text only
+	Text string // as the column's type prints it; empty for other kinds
 }
 
-// ValueKind is what is known of a value.
+// ValueKind says whether a value is NULL, unchanged, or a text.
 type ValueKind byte
 
 // The kinds of values.
 const (
-	Null      ValueKind = 'n' // NULL; or not sent, of a column that is not in the identity of an old row
-	Unchanged ValueKind = 'u' // too long to be sent, and as it was before
+	Null      ValueKind = 'n' // NULL; in an old row, also a column that is not in the identity
+	Unchanged ValueKind = 'u' // a TOASTed value that the update left unchanged, which is not sent
 	text      ValueKind = 't'
 )
 
-// Truncate is the end of all rows of tables.
+// Truncate is a TRUNCATE of tables.
 type Truncate struct{ Relations []uint32 }
 
-// Note is what somebody has written with pg_logical_emit_message.
+// Note is a message of pg_logical_emit_message.
 type Note struct {
 	Transactional   bool
 	Prefix, Content string
@@ -79,7 +79,8 @@ var (
 	errKind  = errors.New("it is of a kind that version 1 of the protocol does not have")
 )
 
-// Parse reads one message: a *Begin, *Commit, *Relation, *Change, *Truncate or *Note; nil: one that says nothing of rows.
+// Parse reads one message. The result is a *Begin, *Commit, *Relation, *Change, *Truncate or *Note; nil for a message
+// that says nothing of rows.
 func Parse(message []byte) (any, error) {
 	r := &reader{left: message}
 	m, err := r.message()
@@ -95,7 +96,8 @@ func Parse(message []byte) (any, error) {
 	return m, nil
 }
 
-// Of is the table that a message is about of which only the beginning is known, where that is the change of a row.
+// Of returns the table of a message of which only the beginning is known. ok is false unless the message is the change
+// of a row.
 func Of(beginning []byte) (relation uint32, ok bool) {
 	r := &reader{left: beginning}
 	switch r.byte() {
@@ -136,7 +138,7 @@ func (r *reader) message() (any, error) {
 		n.Prefix = r.string()
 		n.Content = string(r.take(uint64(r.uint32())))
 		return n, nil
-	case 'O', 'Y': // where a transaction has come from; how a type is called
+	case 'O', 'Y': // origin of a transaction; name of a type
 		r.left = nil
 		return nil, nil
 	}
@@ -145,13 +147,13 @@ func (r *reader) message() (any, error) {
 
 func (r *reader) relation() *Relation {
 	m := &Relation{OID: r.uint32(), Schema: r.string(), Name: r.string()}
-	r.byte() // what is sent of old rows: each column says so as well
+	r.byte() // the replica identity; the flags of the columns say the same
 	if m.Schema == "" {
-		m.Schema = "pg_catalog" // which has an empty name here
+		m.Schema = "pg_catalog" // the protocol sends an empty name for pg_catalog
 	}
 	for n := r.uint16(); n > 0 && !r.short; n-- {
 		c := Column{Key: r.byte()&1 != 0, Name: r.string()}
-		r.uint64() // its type, and the modifier of that
+		r.uint64() // type and type modifier
 		m.Columns = append(m.Columns, c)
 	}
 	return m
@@ -189,7 +191,7 @@ func (r *reader) row() (row []Value, err error) {
 	return row, nil
 }
 
-// reader takes a message apart. Where there is too little, all that it reads is zero, and short says so.
+// reader parses a message. If the message is too short, all further values are zero, and short is set.
 type reader struct {
 	left  []byte
 	short bool
@@ -233,13 +235,13 @@ func (r *reader) uint64() uint64 {
 	return 0
 }
 
-// time is a moment, in microseconds since the year 2000.
+// time reads a time, in microseconds since the year 2000.
 func (r *reader) time() time.Time {
 	const epoch = 946_684_800_000_000
 	return time.UnixMicro(int64(r.uint64()) + epoch)
 }
 
-// string is a text that ends with a zero.
+// string reads a text that ends with a zero byte.
 func (r *reader) string() string {
 	i := bytes.IndexByte(r.left, 0)
 	if i < 0 {
