@@ -89,7 +89,8 @@ func (c *Connection) mute(ctx context.Context, client valkey.Client) (*muted, er
 	defer c.sought.Store(nil)
 	err := d.Do(ctx, d.B().Ping().Message(string(l.token)).Build()).Error()
 	if err == nil {
-		err = d.Do(ctx, d.B().Arbitrary("CLIENT", "REPLY", "ON").Build()).Error() // fails where the ACL does not allow CLIENT REPLY
+		// This command fails where the ACL does not allow CLIENT REPLY.
+		err = d.Do(ctx, d.B().Arbitrary("CLIENT", "REPLY", "ON").Build()).Error()
 	}
 	m := &muted{client: d, ended: make(chan error, 1), done: make(chan struct{})}
 	if w := l.found.Load(); err == nil && w != nil {
