@@ -132,7 +132,7 @@ func (s *syncer) untilNext(began time.Time) time.Duration {
 	return max(confirmFirst-time.Since(oldest), wait-time.Since(began))
 }
 
-// wake makes pause return at once.
+// wake makes the next heartbeat come at once, unless the last one has failed.
 func (s *syncer) wake() {
 	select {
 	case s.kick <- struct{}{}:
