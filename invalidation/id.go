@@ -43,12 +43,12 @@ func IDsOf(members []policy.Member) []ID {
 // beginning.
 const continuedFrom = 64
 
-// continuedHash hashes texts. A text that begins with the text before continues the hash of that text. The zero value
+// continuedHash hashes texts. Where a text begins with the text hashed before, only the rest is hashed. The zero value
 // has hashed nothing.
 type continuedHash struct {
 	digest xxhash.Digest
 	hashed string // text that digest has hashed since its reset
-	bytes  int    // bytes hashed by all calls of of
+	bytes  int    // how many bytes were hashed, in all
 }
 
 func (h *continuedHash) of(text string) uint64 {

@@ -36,8 +36,8 @@ func Margin(lease time.Duration) time.Duration { return max(50*time.Millisecond,
 func NewLease(now time.Time) *Lease { return &Lease{base: now} }
 
 // Valid reports whether the lease holds at now. The caller must read now after the request arrived. With a time from
-// before the arrival, a process that was frozen in between would use copies although the other instances wait for its
-// lease no more.
+// before the arrival, a process that was frozen in between would use copies after the other instances have stopped
+// waiting for its lease.
 func (l *Lease) Valid(now time.Time) bool {
 	return l == nil || int64(now.Sub(l.base)) < l.until.Load() && now.UnixNano() < l.wall.Load()
 }

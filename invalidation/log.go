@@ -118,7 +118,7 @@ type Log interface {
 	// receipt that says what is known.
 	Invalidate(ctx context.Context, o Order) (Receipt, error)
 	// Begin fences the members. When Begin returns without an error, the fence holds on every instance, in the sense
-	// of WaitAll. When Begin returns an error, no fence stands.
+	// of WaitAll. When Begin returns an error, the caller has no fence.
 	Begin(ctx context.Context, members []policy.Member) (*Fence, error)
 	// End carries out the order on the members of the fence and of the order, which may have none, and ends the
 	// fence. The order is never soft. When End returns, copies from before the end are not used any more; the fence

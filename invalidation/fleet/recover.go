@@ -82,8 +82,8 @@ func (f *Follower) installMarks(s Snapshot, now time.Time) {
 // installFences opens the fences that are open on the server, and brings the ledger to the snapshot's position. With
 // newLog, installFences ends no fence: another log that lacks a fence does not say that the fence has ended, and the
 // writer of the fence may rely on the fence for as long as the writer holds its lease (R15). In the same log,
-// installFences ends the fences that the snapshot lacks. It spares this instance's own fences, whose beginning may
-// still be on its way. The caller holds mu.
+// installFences ends the fences that the snapshot lacks, apart from fences that this instance renews: their beginning
+// may still be on its way. The caller holds mu.
 func (f *Follower) installFences(fences []invalidation.Record, newLog bool, now time.Time) {
 	position, open := f.positions.local, map[uint64]bool{}
 	for _, r := range fences {
@@ -113,7 +113,7 @@ func (f *Follower) installFences(fences []invalidation.Record, newLog bool, now 
 // have come later. In any other log, everything has to be confirmed. The caller holds mu.
 func (f *Follower) enterHistory(h, previous History, now time.Time) {
 	if left := f.positions.history; left != (History{}) {
-		f.grace.epochStart = now // no instance had to be in the new log before
+		f.grace.epochStart = now // no instance has to be in the new log yet
 		if !f.lease.Valid(now) {
 			f.grace.begin(now)
 			f.grace.missing = nil
@@ -123,8 +123,7 @@ func (f *Follower) enterHistory(h, previous History, now time.Time) {
 				}
 			}
 			if now.Sub(f.complete) > f.limits.reissue-f.grace.leaseTimeout() {
-				// The others do not remember the entries of so long a time.
-				f.invalidateAll(now)
+				f.invalidateAll(now) // longer than the others remember
 			}
 		}
 		for _, e := range f.positions.ring.entries {
