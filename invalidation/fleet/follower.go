@@ -40,9 +40,10 @@ var defaultLimits = limits{ring: 1 << 15, reissue: time.Minute, fenceLife: Fence
 // randomness and no goroutine. A driver carries the requests and passes the time, so that the same code runs against
 // a server and in a simulation.
 //
-// The driver sends one SyncRequest after another. All methods are safe for concurrent use. The goroutine that follows
-// the log calls Request, Receive, Hear, InstallSnapshot and Rewind, while the goroutines that serve requests call
-// ToLog, FromLog, ApplyLocally and Queue. No method calls back, and none waits for anything but the lock.
+// The driver sends one SyncRequest after another. All methods are safe for concurrent use. The driver's goroutines that
+// follow the log call Request, Receive, Hear, InstallSnapshot and Rewind, one at a time. Meanwhile the goroutines that
+// serve requests call ToLog, FromLog, ApplyLocally and Queue. No method calls back, and none waits for anything but the
+// lock.
 type Follower struct {
 	ledger   *invalidation.Ledger // fed by the follower alone, under mu
 	lease    *invalidation.Lease  // extended and revoked by the follower alone, under mu; others read without mu

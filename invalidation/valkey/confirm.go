@@ -10,7 +10,8 @@ import (
 )
 
 // confirmations are the entries that goroutines wait for. The writer of an entry registers a waiter before the entry
-// is written. The syncer brings the entry back from the log, and watches the other instances apply the entry.
+// is written. The syncer or the hinter brings the entry back from the log. The waiter then waits until the other
+// instances have applied the entry: heartbeats of the syncer and messages to the hinter tell that they have.
 //
 // Holders of mu take the follower's lock, and wait for nothing else: each waiter's channel has room for its one
 // outcome.
@@ -22,7 +23,7 @@ type confirmations struct {
 	newest  time.Time          // when the last waiter was added to open; guarded by mu
 }
 
-// waiter waits for one entry. confirmations.mu guards all fields but result; the syncer alone sets watch and event.
+// waiter waits for one entry. confirmations.mu guards all fields but result; only deliver sets watch and event.
 type waiter struct {
 	wait    invalidation.Wait
 	witness fleet.Witness

@@ -18,7 +18,7 @@ const inboxSize = 4096
 
 // hinter hears the entries that others append to the log at the time of the append, applies them, and tells their
 // writer so (fleet R19). So an entry is applied at once and not at the next heartbeat. Where the hinter cannot apply
-// an entry it wakes the syncer. No promise depends on the hinter: heartbeats bring the entries that the hinter
+// an entry, the hinter wakes the syncer. No promise depends on the hinter: heartbeats bring the entries that the hinter
 // misses.
 type hinter struct {
 	connection    *Connection

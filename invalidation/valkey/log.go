@@ -25,8 +25,8 @@ const (
 //
 // Run owns three goroutines. The syncer follows the log, the writer appends entries, and the hinter hears the entries
 // that others append. The hinter owns one further goroutine, which waits for the end of a connection (mute).
-// Goroutines that call the methods of invalidation.Log pass an entry to the writer, and wait until the syncer has
-// brought the entry back from the log.
+// Goroutines that call the methods of invalidation.Log pass an entry to the writer, and wait until the syncer or the
+// hinter has brought the entry back from the log.
 type Log struct {
 	options       Options
 	lease         *invalidation.Lease

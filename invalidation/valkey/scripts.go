@@ -413,7 +413,7 @@ end
 return {'OK'}
 `)
 
-// strike takes an instance off the list that is on the list, and counts.
+// strike takes an instance off the list that is on the list, and counts the list in meta anew.
 const strike = `
   redis.call('HSET', KEYS[1], 'c', #listed(KEYS[2]) - 1)
   for i = 2, 4 do redis.call('HDEL', KEYS[i], ARGV[2]) end
