@@ -238,14 +238,14 @@
 // could reap an instance that holds a lease, and confirm a purge that the instance has not applied.
 //
 // R15 Fence. The writer appends the beginning of a fence before the origin sees the write. After the origin has
-// answered, the writer appends the end, with the members that the response has named. Only when the end is confirmed as
-// in R13, the client is answered. If the writer dies in between, nobody knows whether the origin has changed: the fence
-// keeps copies away. The writer appends the beginning again every third of a FenceLife; a fence that is not renewed
-// expires, and any instance appends its end. The writer of a write with unknown outcome abandons the fence: it renews
-// the fence once more with the time that the origin may still take, and not again. An end may say that the write
-// changed nothing (Record.Life is not zero): copies are then as before, if nothing else has named the members since the
-// first beginning. The end of a fence tells the writer since when nothing else has named the members (Event.Quiet),
-// across renewals and snapshots, which set the marks of the members anew.
+// answered, the writer appends the end, with the members that the response has named. The client is answered only when
+// the end is confirmed as in R13, but for the exception below. If the writer dies in between, nobody knows whether the
+// origin has changed: the fence keeps copies away. The writer appends the beginning again every third of a FenceLife; a
+// fence that is not renewed expires, and any instance appends its end. The writer of a write with unknown outcome
+// abandons the fence: it renews the fence once more with the time that the origin may still take, and not again. An end
+// may say that the write changed nothing (Record.Life is not zero): copies are then as before, if nothing else has
+// named the members since the first beginning. The end of a fence tells the writer since when nothing else has named
+// the members (Event.Quiet), across renewals and snapshots, which set the marks of the members anew.
 //
 // The client need not wait for the end where the beginning was confirmed, as in R13, and the fence still stands
 // (Follower.Conclude). Then no instance that holds a lease uses a copy of the members until the instance applies the
