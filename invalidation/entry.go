@@ -16,11 +16,13 @@ const (
 	InvalidateSoft
 	// BeginFence makes copies unusable and keeps new ones away.
 	BeginFence
-	// EndFence makes copies unusable and takes the fence away; or leaves copies as they were before it, see Entry.Before.
+	// EndFence makes copies unusable and takes the fence away, or leaves copies as they were before the fence; see
+	// Entry.Before.
 	EndFence
 	// Announce leaves copies alone: the entry carries a Notice.
 	Announce
-	// InvalidateConfirm has copies confirmed by the origin before they are used, because nobody knows whether they have changed.
+	// InvalidateConfirm has copies confirmed by the origin before they are used, because nobody knows whether the
+	// copies have changed.
 	InvalidateConfirm
 
 	lastOperation = InvalidateConfirm
@@ -31,18 +33,18 @@ type Entry struct {
 	Position  uint64
 	Operation Operation
 	IDs       []ID
-	// Spared are members of copies that the entry leaves alone although it names them: of a prefix, what is below others. Sorted; not
-	// of a fence.
+	// Spared are members of copies that the entry leaves alone although the entry names them: for a prefix, the
+	// copies below other routes' prefixes. Sorted; empty for a fence.
 	Spared []ID
-	// Fenced is, of an EndFence, how many of the first IDs the fence held. The others are only invalidated.
+	// Fenced is, of an EndFence, the number of the first IDs that the fence held. The other IDs are only invalidated.
 	Fenced int
-	// Before is, of an EndFence after which copies are as they were, what Ledger.Before gave for the IDs when the fence began; nil:
-	// the end makes copies unusable. Nothing else may have named the IDs meanwhile.
+	// Before is, of an EndFence that restores copies, the result of Ledger.Before for the IDs when the fence began.
+	// Nil: the end makes copies unusable. Nothing else may have named the IDs meanwhile.
 	Before []uint64
 }
 
-// Apply takes the next entry of the log into the ledger. Positions rise by any step. Once Apply has returned, every Check that
-// begins finds the entry.
+// Apply takes the next entry of the log into the ledger. Positions rise by any step. Once Apply has returned, every
+// Check that begins finds the entry.
 func (l *Ledger) Apply(e Entry, now time.Time) {
 	if l.base.IsZero() {
 		l.base = now
@@ -61,12 +63,12 @@ func (l *Ledger) Apply(e Entry, now time.Time) {
 	}
 	l.sweepNext(at)
 	l.recent.note(e.Position, e.IDs)
-	// Last: a reader that sees this position has to see the marks.
+	// applied is written last: a reader that sees this position has to see the marks.
 	l.applied.Store(e.Position)
 }
 
-// RaiseFloor makes copies unusable that are not known to be valid up to position, because marks at or below it may be
-// missing here.
+// RaiseFloor makes copies unusable that are not known to be valid up to position, because this ledger may lack marks
+// at or below position.
 func (l *Ledger) RaiseFloor(position uint64) { raiseTo(&l.floor, position) }
 
 func raiseTo(v *atomic.Uint64, to uint64) {
@@ -100,7 +102,7 @@ func (l *Ledger) set(id ID, e Entry, i int, at time.Duration) {
 	case e.Operation == EndFence && i < e.Fenced:
 		m.fences = max(0, m.fences-1)
 	}
-	if m.last() == 0 && m.fences == 0 { // all that there was is a write that came to nothing
+	if m.last() == 0 && m.fences == 0 { // the member had no mark but that of a write that changed nothing
 		delete(s.marks, id)
 	} else {
 		s.marks[id] = m
@@ -121,7 +123,8 @@ func (l *Ledger) setSparing(id ID, e Entry, at time.Duration) {
 	case !had:
 		m.spared = e.Spared
 	case !slices.Equal(m.spared, e.Spared):
-		// Instances with other routes spare others: what both spare was named by neither.
+		// Instances with other routes spare other members. A copy stays spared only if every entry has spared it, so
+		// the intersection remains.
 		m.spared = slices.DeleteFunc(slices.Clone(m.spared), func(id ID) bool {
 			_, found := slices.BinarySearch(e.Spared, id)
 			return !found
@@ -142,8 +145,8 @@ func (l *Ledger) setSparing(id ID, e Entry, at time.Duration) {
 	s.sparing[id] = m
 }
 
-// sweepNext prunes one shard after another, each several times within what marks are kept for: those that concern no copy any more
-// must not take the room of others (Crowd), also in shards that no entry comes to.
+// sweepNext prunes one shard after another, each several times within the time for which marks are kept. Marks that
+// concern no copy any more must not take the room of others (Crowd), also in shards where no entry sets a mark.
 func (l *Ledger) sweepNext(at time.Duration) {
 	if at < l.nextSweep {
 		return
@@ -156,12 +159,12 @@ func (l *Ledger) sweepNext(at time.Duration) {
 	l.prune(s, at)
 }
 
-// kept is for how long marks may concern a copy, or a fetch from before them.
+// kept returns for how long a mark may concern a copy, or a fetch that began before the mark.
 func (l *Ledger) kept() time.Duration { return MaxFill + time.Duration(l.retention.Load()) }
 
-// prune forgets the marks of a shard that can concern no copy any more: a copy fetched before them has outlived its lifetime, and
-// a fetch from before them its time. Where that is not enough, the older half of the others goes, and the floor rises. The
-// caller holds s.mu.
+// prune forgets the marks of a shard that can concern no copy any more: a copy fetched before such a mark has
+// outlived its lifetime, and a fetch from before the mark has outlived MaxFill. If the shard is still full, prune
+// gives up the older half of its marks, and the floor rises. The caller holds s.mu.
 func (l *Ledger) prune(s *shard, at time.Duration) {
 	horizon := at - l.kept()
 	for id, m := range s.marks {
@@ -182,13 +185,13 @@ func (l *Ledger) prune(s *shard, at time.Duration) {
 	s.sweep = min(max(1024, 2*len(s.marks)), l.limit)
 }
 
-// recount notes how many marks a shard has. The caller holds s.mu.
+// recount brings Ledger.count up to date with the number of a shard's marks. The caller holds s.mu.
 func (l *Ledger) recount(s *shard) {
 	l.count.Add(int64(len(s.marks) - s.counted))
 	s.counted = len(s.marks)
 }
 
-// raiseFloor gives up the older half of a shard's marks.
+// raiseFloor gives up the older half of a shard's marks. The caller holds s.mu.
 func (l *Ledger) raiseFloor(s *shard) {
 	positions := make([]uint64, 0, len(s.marks))
 	for _, m := range s.marks {

@@ -9,21 +9,22 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// ID is a Member reduced to a word: a hash, with the member's kind in the uppermost four bits. Two members with the same ID
-// are invalidated together, which costs a miss and never serves anything stale.
+// ID is a Member reduced to a word: a hash, with the kind of the member in the uppermost four bits. An entry that
+// names one of two members with the same ID invalidates both, which costs a miss and never serves anything stale.
 type ID uint64
 
 const kindBits = 4
 
-// IDOf reduces a member. It is stable across processes and versions.
+// IDOf reduces a member. The result is stable across processes and versions.
 func IDOf(m policy.Member) ID { return idOf(m, xxhash.Sum64String(string(m))) }
 
 func idOf(m policy.Member, hash uint64) ID {
 	return ID(hash>>kindBits | uint64(kindIndex(m.Kind()))<<(64-kindBits))
 }
 
-// IDsOf reduces members, sorted and without duplicates. Members that each begin with the one before, as the prefixes of a path do, are
-// hashed in one go: hashing each from its beginning would take the square of the time for a path that a stranger makes up.
+// IDsOf reduces members; the result is sorted and without duplicates. Members that each begin with the one before, as
+// the prefixes of a path do, are hashed in one pass. Hashing each from its beginning would take quadratic time for a
+// path that a stranger makes up.
 func IDsOf(members []policy.Member) []ID {
 	ids := make([]ID, len(members))
 	var h continuedHash
@@ -38,14 +39,16 @@ func IDsOf(members []policy.Member) []ID {
 	return slices.Compact(ids)
 }
 
-// continuedFrom is the length of a member, in bytes, from which on it is worth while to keep what was hashed.
+// continuedFrom is the length of a member, in bytes, from which on continuing a hash costs less than hashing from the
+// beginning.
 const continuedFrom = 64
 
-// continuedHash hashes texts of which some begin with the one before. The zero value has hashed nothing.
+// continuedHash hashes texts. Where a text begins with the text hashed before, only the rest is hashed. The zero value
+// has hashed nothing.
 type continuedHash struct {
 	digest xxhash.Digest
-	hashed string // what digest has taken in
-	bytes  int    // that were hashed, in all
+	hashed string // text that digest has hashed since its reset
+	bytes  int    // how many bytes were hashed, in all
 }
 
 func (h *continuedHash) of(text string) uint64 {
@@ -60,7 +63,7 @@ func (h *continuedHash) of(text string) uint64 {
 	return h.digest.Sum64()
 }
 
-// Without is what of ids is not in other, which is sorted.
+// Without returns the elements of ids that are not in other. other must be sorted.
 func Without(ids, other []ID) []ID {
 	return slices.DeleteFunc(slices.Clone(ids), func(id ID) bool {
 		_, found := slices.BinarySearch(other, id)
@@ -70,16 +73,17 @@ func Without(ids, other []ID) []ID {
 
 func (id ID) kind() int { return int(id >> (64 - kindBits)) }
 
-// known reports whether the kind is one that copies of this version can have.
+// known reports whether copies of this version can have members of this kind.
 func (id ID) known() bool { return id.kind() >= 1 && id.kind() <= lastKind }
 
-// Foreknown reports whether a copy with this member is known to have it before its answer is there: tags and groups are named by answers.
+// Foreknown reports whether a copy's member of this kind is known before the copy's answer is there. Tags and groups
+// are not: answers name them.
 func (id ID) Foreknown() bool {
 	k := id.kind()
 	return id.known() && k != kindIndex(policy.KindTag) && k != kindIndex(policy.KindGroup)
 }
 
-// OfMany reports whether the member is of a kind that copies have with others by where they are: everything, a route, or a prefix.
+// OfMany reports whether many copies share a member of this kind by their location: everything, a route, or a prefix.
 func (id ID) OfMany() bool {
 	switch id.kind() {
 	case kindIndex(policy.KindAll), kindIndex(policy.KindRoute), kindIndex(policy.KindPrefix):
@@ -88,10 +92,10 @@ func (id ID) OfMany() bool {
 	return false
 }
 
-// lastKind is the highest number that kindIndex gives.
+// lastKind is the highest number that kindIndex returns.
 const lastKind = 8
 
-// kindIndex numbers the kinds. Kinds this version does not know share a number of their own.
+// kindIndex numbers the kinds. All kinds that this version does not know share the number 0.
 func kindIndex(k policy.MemberKind) int {
 	switch k {
 	case policy.KindAll:

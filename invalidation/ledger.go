@@ -14,42 +14,47 @@ import (
 // Sizes of the ledger. A mark takes about 64 bytes.
 const (
 	shards = 64
-	// maxMarks bounds the members that the ledger tells apart. Beyond it the oldest are given up and the floor rises.
+	// maxMarks bounds the members that the ledger tells apart. Beyond maxMarks the ledger gives up the oldest marks,
+	// and the floor rises.
 	maxMarks = 1 << 20
-	// MaxFill is the longest that a fetch may take from its token to its last byte. Marks are kept for that long in
-	// addition to the lifetime of the copies that they concern.
+	// MaxFill is the longest time that a fetch may take from its token to its last byte. The ledger keeps marks for
+	// MaxFill in addition to the lifetime of the copies that the marks concern.
 	MaxFill = 10 * time.Minute
-	// maxRetention stands for ever: far longer than a process lives, and short enough to be subtracted from a time.
+	// maxRetention stands for "for ever": far longer than a process lives, and short enough to be subtracted from a
+	// time.
 	maxRetention = math.MaxInt64 / 4
 )
 
-// Ledger holds, for each member, the position of its last invalidation. It does no I/O, has no clock and no goroutine:
-// the owner of the log applies the entries in order and gives the time. Reads are safe for concurrent use with each
-// other and with Apply; calls of Apply must come one after another.
+// Ledger holds, for each member, the position of the member's last invalidation. A Ledger does no I/O, and has no
+// clock and no goroutine: the owner of the log applies the entries in order and passes the time. Reads are safe for
+// concurrent use with each other and with Apply; calls of Apply must come one after another.
 //
-// The owner of the log is the only writer of marks, touched, applied and base: Local under its lock, fleet.Follower under its own.
-// Every request reads. A reader that sees a position in applied has to see all marks up to there, so Apply writes in the order
-// marks, touched, applied, and Check reads applied first. Were applied written first, a request could find the new position with the
-// old marks, and note the copy as valid up to a position whose entry has named it; nothing would look at that entry again.
+// The owner of the log is the only writer of marks, touched, applied and base: Local under its lock, fleet.Follower
+// under its own. Every request reads. A reader that sees a position in applied has to see all marks up to that
+// position. So Apply writes in the order marks, touched, applied, and Check reads applied first. Were applied written
+// first, a request could read the new position with the old marks. The request would note the copy as valid up to a
+// position whose entry has named the copy, and no later Check would look at that entry again.
 type Ledger struct {
 	applied atomic.Uint64 // position of the last entry applied
-	// floor: copies that are known to be valid only up to a lower position are unusable, because marks at or below the floor were
-	// given up. The floor rises before the marks go, and readers read it after the marks: a reader that misses a mark sees the floor.
+	// floor makes copies unusable that are known to be valid only up to a lower position, because the ledger may have
+	// given up marks at or below the floor. The ledger raises the floor before marks go, and readers read the floor
+	// after the marks. A reader that misses a mark therefore sees the floor.
 	floor atomic.Uint64
-	// touched holds for each kind of member the position of the last entry that named one, so that a copy's members are looked up
-	// only where their kind was named since the copy was last checked.
+	// touched holds for each kind of member the position of the last entry that named a member of the kind. Readers
+	// look up a member only if its kind was named since the copy was last checked.
 	touched   [1 << kindBits]atomic.Uint64
 	sparing   atomic.Uint64 // position of the last entry that spared copies
 	count     atomic.Int64  // marks in all shards
 	retention atomic.Int64  // the longest time, in ns, that any copy may be held; only rises
 	limit     int           // marks per shard; never changes
-	// base is when the first entry was applied; only Apply touches it. Marks are dated from there and not from the Unix epoch,
-	// so that setting the wall clock does not age them while the copies that they concern stay young.
+	// base is the time of the first Apply; only Apply touches base. Marks are dated from base and not from the Unix
+	// epoch, so that setting the wall clock does not age marks while the copies that the marks concern stay young.
 	base time.Time
-	// nextSweep is when a shard is pruned next, since base, and turn which; only Apply touches them.
+	// nextSweep is when Apply prunes a shard next, as a duration since base; turn says which shard. Only Apply
+	// touches them.
 	nextSweep time.Duration
 	turn      int
-	// seed and factor say in which shard a member is; see shard. They never change.
+	// seed and factor determine the shard of a member; see Ledger.shard. They never change.
 	seed, factor uint64
 	shards       [shards]shard
 	recent       recent
@@ -58,15 +63,15 @@ type Ledger struct {
 type shard struct {
 	mu    lockorder.RWMutex[lockorder.LedgerShard]
 	marks map[ID]mark // guarded by mu
-	// sparing has what was set for all copies with a member but some. There is one for each prefix and host of a configuration that
-	// Crowd has ever named in the place of URLs; guarded by mu; nil: none.
+	// sparing holds the marks that leave some copies of a member alone. sparing has at most one mark for each prefix
+	// and host of a configuration that Crowd has ever named in the place of URLs. Guarded by mu; nil: no mark.
 	sparing map[ID]sparing
-	counted int      // len(marks) as it is in Ledger.count; only Apply touches it
+	counted int      // len(marks) as included in Ledger.count; only Apply touches it
 	sweep   int      // number of marks at which the shard is swept next; only Apply touches it
 	_       [64]byte // keeps the locks of two shards off one cache line
 }
 
-// mark is what the ledger knows of one member.
+// mark is the ledger's knowledge of one member.
 type mark struct {
 	hard, soft, confirm uint64        // positions of the last invalidation of each sort; 0: none
 	fences              int32         // open fences
@@ -82,7 +87,7 @@ type sparing struct {
 	at                  time.Duration
 }
 
-// verdict is what the mark means to a copy with these members that is known to be valid up to position.
+// verdict returns what the mark means for a copy with the members ids that is known to be valid up to position.
 func (m sparing) verdict(position uint64, ids []ID) Verdict {
 	if max(m.hard, m.soft, m.confirm) <= position || slices.ContainsFunc(ids, func(id ID) bool {
 		_, found := slices.BinarySearch(m.spared, id)
@@ -109,16 +114,17 @@ func NewLedger() *Ledger {
 	return l
 }
 
-// Token is the present position, to be taken before a request goes to the origin.
+// Token returns the present position. The caller takes the token before a request goes to the origin.
 func (l *Ledger) Token() Token { return Token{l.applied.Load()} }
 
-// Retention is the longest time that Retain was called with.
+// Retention returns the longest time that Retain was called with.
 func (l *Ledger) Retention() time.Duration { return time.Duration(l.retention.Load()) }
 
-// Marks is how many members the ledger tells apart.
+// Marks returns the number of members that the ledger tells apart.
 func (l *Ledger) Marks() int { return int(l.count.Load()) }
 
-// Retain notes that a copy may be held for d from now on. Marks are forgotten only when no copy that they concern can be left.
+// Retain notes that a copy may be held for d from the time of the call. The ledger forgets a mark only when no copy
+// can be left that the mark concerns.
 func (l *Ledger) Retain(d time.Duration) {
 	d = min(d, maxRetention)
 	for {
@@ -129,8 +135,9 @@ func (l *Ledger) Retain(d time.Duration) {
 	}
 }
 
-// Check says whether a copy with this stamp and these members may be used now (R3). The position up to which the copy was found
-// valid is kept in the stamp, so that the next Check looks only at what has come since. The members are sorted, as IDsOf has them.
+// Check says whether a copy with this stamp and these members may be used at the time of the call (R3). Check keeps
+// in the stamp the position up to which the copy was found valid, so that the next Check looks only at later entries.
+// The members must be sorted, as IDsOf sorts them.
 func (l *Ledger) Check(s *Stamp, ids []ID) Verdict {
 	now := l.applied.Load()
 	seen := s.checked.Load()
@@ -138,7 +145,8 @@ func (l *Ledger) Check(s *Stamp, ids []ID) Verdict {
 		return Valid
 	}
 	verdict := l.scan(seen, ids)
-	// The floor is read after the marks. Apply raises the floor before marks go: a reader that has missed such a mark sees the floor.
+	// The floor is read after the marks. Apply raises the floor before marks go: a reader that has missed such a mark
+	// sees the floor.
 	if seen < l.floor.Load() {
 		return Purged
 	}
@@ -148,14 +156,15 @@ func (l *Ledger) Check(s *Stamp, ids []ID) Verdict {
 	return verdict
 }
 
-// Current reports whether nothing at all was invalidated since a copy with this stamp was last found valid. Then it is Valid, and who would have
-// to gather its members need not.
+// Current reports whether no entry at all was applied since a copy with this stamp was last found valid. Such a copy
+// is Valid, and the caller need not gather the members of the copy for Check.
 func (l *Ledger) Current(s *Stamp) bool {
 	now := l.applied.Load()
 	return s.checked.Load() >= now
 }
 
-// scan looks for marks later than position. Of many members, only those are looked up that were named since, if that is known.
+// scan looks for marks later than position. Of many members, scan looks up only those that were named since position,
+// if recent knows which.
 func (l *Ledger) scan(position uint64, ids []ID) Verdict {
 	named := ids
 	if len(ids) > fewMembers {
@@ -188,7 +197,7 @@ func (l *Ledger) scan(position uint64, ids []ID) Verdict {
 	return max(verdict, l.scanSparing(position, named, ids))
 }
 
-// scanSparing looks for later marks of named that spare some copies, and not the one with these members.
+// scanSparing looks for later marks of named that spare some copies but not a copy with the members ids.
 func (l *Ledger) scanSparing(position uint64, named, ids []ID) Verdict {
 	verdict := Valid
 	if l.sparing.Load() <= position {
@@ -214,9 +223,9 @@ func (l *Ledger) Admits(t Token, ids []ID) bool {
 	return l.scan(t.position, ids) == Valid && !l.Fenced(ids) && t.position >= l.floor.Load()
 }
 
-// Since reports whether any of the members was invalidated after t. If so, a fetch with token t must not be shared with a
-// request that arrived at a later position (R4). The ledger cannot tell whether the invalidation came before or after that arrival:
-// it keeps the last one only, which may hide an earlier one.
+// Since reports whether any of the members was invalidated after t. If so, a fetch with token t must not be shared
+// with a request that arrived at a later position (R4). The ledger cannot tell whether the invalidation came before
+// or after that arrival: the ledger keeps only the last invalidation, which may hide an earlier one.
 func (l *Ledger) Since(t Token, ids []ID) bool {
 	for _, id := range ids {
 		if l.touched[id.kind()].Load() <= t.position {
@@ -229,7 +238,8 @@ func (l *Ledger) Since(t Token, ids []ID) bool {
 	return l.scanSparing(t.position, ids, ids) != Valid || t.position < l.floor.Load()
 }
 
-// Fenced reports whether a write to one of the members is under way: what the origin answers now may be from before it, or from after it.
+// Fenced reports whether a write to one of the members is under way. During the write the origin may answer with its
+// state from before the write or from after the write.
 func (l *Ledger) Fenced(ids []ID) bool {
 	for _, id := range ids {
 		if l.touched[id.kind()].Load() == 0 {
@@ -242,9 +252,11 @@ func (l *Ledger) Fenced(ids []ID) bool {
 	return false
 }
 
-// Disturbed is the last position at which the members were named, other than by a fence of the caller's own: the one whose
-// latest beginning stands at own. Zero: the caller has none on them. Where another fence stands, a write is under way, and the
-// members are disturbed up to the entry that comes next. A mark that the ledger has given up may have been one of theirs.
+// Disturbed returns the last position at which an entry named one of the members, apart from the caller's own fence.
+// own is the position of the latest beginning of that fence; zero: the caller has no fence on the members. Where
+// another fence stands, a write is under way, and Disturbed returns the position after the last entry applied.
+// Disturbed returns at least the floor, since a mark that the ledger has given up may have been a mark of one of the
+// members.
 func (l *Ledger) Disturbed(ids []ID, own uint64) uint64 {
 	last, fences := uint64(0), int32(min(own, 1))
 	for _, id := range ids {
@@ -259,8 +271,9 @@ func (l *Ledger) Disturbed(ids []ID, own uint64) uint64 {
 	return max(last, l.floor.Load())
 }
 
-// Before is where each of the members was last made unusable, for a fence that begins now and may come to nothing: a write that
-// was never sent, or was refused, has changed nothing, and must not cost anybody their copies.
+// Before returns for each of the members the position at which the member was last made unusable. A fence that begins
+// keeps these positions: a write that was never sent, or was refused, has changed nothing, and must not cost anybody
+// their copies.
 func (l *Ledger) Before(ids []ID) []uint64 {
 	positions := make([]uint64, len(ids))
 	for i, id := range ids {
@@ -270,8 +283,9 @@ func (l *Ledger) Before(ids []ID) []uint64 {
 	return positions
 }
 
-// shard is where a member's mark is. Every ledger divides members in its own way: an ID is a hash that anybody can compute, and who
-// could aim at one shard would have its limit reached, and the floor raised for all copies, by a small part of what all shards hold.
+// shard returns the shard of a member's mark. Every ledger divides members by its own random numbers, because an ID
+// is a hash that anybody can compute. A client that could aim at one shard would reach the limit of that shard with a
+// small part of the marks that all shards hold, and the floor would rise for all copies.
 func (l *Ledger) shard(id ID) *shard {
 	high, low := bits.Mul64(uint64(id)^l.seed, l.factor)
 	return &l.shards[(high^low)%shards]

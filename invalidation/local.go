@@ -9,8 +9,8 @@ import (
 	"cacheproxy/policy"
 )
 
-// Local is the log of a process that runs alone: positions are counted in memory, and an entry holds as soon as it is
-// applied.
+// Local is the log of a process that runs alone. Local counts positions in memory, and an entry holds as soon as it
+// is applied.
 type Local struct {
 	ledger   *Ledger
 	instance string
@@ -22,8 +22,8 @@ type Local struct {
 	onNotice func(Notice)  // set before the log is used; nil: nobody listens
 }
 
-// later is something to be done at a time: the end of an abandoned fence, or the repetition of an invalidation. Run calls do with
-// Local.mu held.
+// later is an action for a later time: the end of an abandoned fence, or the repetition of an invalidation. doDue,
+// which Run calls, calls do with Local.mu held.
 type later struct {
 	at time.Time
 	do func(now time.Time)
@@ -31,15 +31,15 @@ type later struct {
 
 var _ Log = (*Local)(nil)
 
-// NewLocal makes the log of a ledger that nothing else feeds. The instance's name appears in receipts.
+// NewLocal makes the log of a ledger that nothing else feeds. instance is the name that receipts show.
 func NewLocal(l *Ledger, instance string) *Local {
 	return &Local{ledger: l, instance: instance, wake: make(chan struct{}, 1)}
 }
 
-// OnNotice has f called with every notice. OnNotice must be called before anything is announced.
+// OnNotice makes Announce call f with every notice. OnNotice must be called before the first Announce.
 func (l *Local) OnNotice(f func(Notice)) { l.onNotice = f }
 
-// Invalidate implements Log. It never fails.
+// Invalidate implements Log. The error is always nil.
 func (l *Local) Invalidate(_ context.Context, o Order) (Receipt, error) {
 	start := time.Now()
 	e := Entry{Operation: o.Operation(), IDs: IDsOf(o.Members)}
@@ -56,7 +56,7 @@ func (l *Local) Invalidate(_ context.Context, o Order) (Receipt, error) {
 	return l.quiet(l.receipt(start), disturbed), nil
 }
 
-// Announce implements Log. It never fails.
+// Announce implements Log. The error is always nil.
 func (l *Local) Announce(_ context.Context, n Notice) (Receipt, error) {
 	start := time.Now()
 	if l.onNotice != nil {
@@ -67,7 +67,7 @@ func (l *Local) Announce(_ context.Context, n Notice) (Receipt, error) {
 	return l.receipt(start), nil
 }
 
-// Begin implements Log. It never fails.
+// Begin implements Log. The error is always nil.
 func (l *Local) Begin(_ context.Context, members []policy.Member) (*Fence, error) {
 	f := &Fence{ids: IDsOf(members)}
 	l.mu.Lock()
@@ -78,12 +78,12 @@ func (l *Local) Begin(_ context.Context, members []policy.Member) (*Fence, error
 	return f, nil
 }
 
-// End implements Log. It never fails.
+// End implements Log. The error is always nil.
 func (l *Local) End(_ context.Context, f *Fence, o Order) (Receipt, error) {
 	start := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	disturbed := l.position + 1 // it may have ended long ago
+	disturbed := l.position + 1 // the fence may have ended long ago
 	if !f.ended {
 		disturbed = max(l.ledger.Disturbed(f.ids, f.begun), l.ledger.Disturbed(Without(IDsOf(o.Members), f.ids), 0))
 	}
@@ -108,14 +108,14 @@ func (l *Local) Abandon(f *Fence, hold time.Duration) {
 	})
 }
 
-// settle has an invalidation repeated. The caller holds l.mu.
+// settle has Run repeat an invalidation after a delay; zero: no repetition. The caller holds l.mu.
 func (l *Local) settle(e Entry, after time.Duration, now time.Time) {
 	if after > 0 {
 		l.after(after, now, func(now time.Time) { l.append(e, now) })
 	}
 }
 
-// after has Run do something after a while. The caller holds l.mu.
+// after has Run call do after d. The caller holds l.mu.
 func (l *Local) after(d time.Duration, now time.Time, do func(now time.Time)) {
 	l.later = append(l.later, later{now.Add(d), do})
 	select {
@@ -124,7 +124,7 @@ func (l *Local) after(d time.Duration, now time.Time, do func(now time.Time)) {
 	}
 }
 
-// Run does what was left for later when its time has come, and all of it when ctx ends.
+// Run carries out the actions in later when they are due, and all of them when ctx ends.
 func (l *Local) Run(ctx context.Context) error {
 	for {
 		select {
@@ -137,7 +137,7 @@ func (l *Local) Run(ctx context.Context) error {
 	}
 }
 
-// doDue does what is due, or all that is left, and says how long to wait for the next.
+// doDue carries out the actions that are due, or all of them, and returns how long to wait for the next.
 func (l *Local) doDue(all bool) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,7 +156,7 @@ func (l *Local) doDue(all bool) time.Duration {
 	return next
 }
 
-// end appends the end of a fence. The caller holds l.mu.
+// end appends the end of a fence, and returns the entry. The caller holds l.mu.
 func (l *Local) end(f *Fence, further []policy.Member, now time.Time) Entry {
 	fenced := len(f.ids)
 	if f.ended {
@@ -169,14 +169,15 @@ func (l *Local) end(f *Fence, further []policy.Member, now time.Time) Entry {
 	return e
 }
 
-// append gives an entry its position and applies it. The caller holds l.mu.
+// append gives an entry its position and applies the entry. The caller holds l.mu.
 func (l *Local) append(e Entry, now time.Time) {
 	l.position++
 	e.Position = l.position
 	l.ledger.Apply(e, now)
 }
 
-// quiet says in the receipt of an entry up to where its members had been disturbed when it came.
+// quiet sets Receipt.Quiet from disturbed, the last position at which something else had named the members of the
+// entry.
 func (l *Local) quiet(r Receipt, disturbed uint64) Receipt {
 	r.Quiet = r.Position - disturbed
 	return r

@@ -15,20 +15,23 @@ import (
 type Record struct {
 	Seq   uint64
 	Nonce uint64 // drawn anew for every attempt to write the record, so that no two logs match by accident
-	// Repeats is the key of what the record makes up for: the nonce of a record that was lost, or a number derived from one that
-	// needs a successor. Several instances may write the same; the first spares the others. Zero: the record is new.
+	// Repeats is the key of the entry that the record makes up for: the nonce of a record that was lost, or a number
+	// derived from the nonce of a record that needs a successor. Several instances may have to write the same record;
+	// the first to write spares the others. Zero: the record is new.
 	Repeats   uint64
 	Operation Operation
 	IDs       []ID
-	// Older are members by which versions that do not know of this field have to find copies that this version finds by IDs. This
-	// one applies them to nothing: they are those of more copies than are meant, which it names more closely. Its own copies bear them
-	// too, for the entries of those versions.
+	// Older are members by which versions that do not know of this field find the copies that this version finds by
+	// IDs. This version applies Older to nothing: the members name more copies than are meant, and IDs name the meant
+	// copies more closely. The copies of this version bear the members too, so that the entries of earlier versions
+	// find them.
 	Older []ID
 	// Spared is Entry.Spared. Versions that do not know of this field spare nothing.
 	Spared []ID
 	Fence  uint64 // of BeginFence and EndFence
-	// Life is, of BeginFence, after what time the fence ends by itself, in case its writer has died. Of EndFence, any but zero says
-	// that nothing came of the write; a version that does not know this ends the fence like any other.
+	// Life is, of BeginFence, the time after which the fence ends by itself, in case the writer has died. Of
+	// EndFence, any value but zero says that the write changed nothing; a version that does not know this meaning
+	// ends the fence like any other.
 	Life   time.Duration
 	Settle time.Duration // Order.Settle
 	Notice Notice        // of Announce
@@ -36,13 +39,15 @@ type Record struct {
 
 const (
 	recordVersion = 1
-	// MaxRecordIDs bounds the members of one record. An order that names more is written as several.
+	// MaxRecordIDs bounds the members of one record. An order that names more members is written as several records.
 	MaxRecordIDs = 4096
-	// The members that one request may name fit into the one record that begins a fence.
+	// The line below does not compile unless the members that one request may name fit into one record, which begins
+	// the fence.
 	_ = uint(MaxRecordIDs - policy.MaxEffects)
 )
 
-// errRecord says that this version cannot read a record, which then has to be taken for one that invalidates everything.
+// errRecord says that this version cannot read a record. ParseRecord then returns a record that invalidates
+// everything.
 var errRecord = errors.New("record is not understood")
 
 // Append appends the record without its place (Seq and Nonce), which the log keeps beside it.
@@ -54,7 +59,7 @@ func (r *Record) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(max(r.Settle.Milliseconds(), 0)))
 	dst = appendBytes(dst, []byte(r.Notice.Subject))
 	body := r.Notice.Body
-	if len(r.Older)+len(r.Spared) > 0 { // versions before this one look at it in Announce alone
+	if len(r.Older)+len(r.Spared) > 0 { // earlier versions read the body only in Announce
 		body = binary.AppendUvarint(nil, uint64(len(r.Older)))
 		for _, id := range r.Spared {
 			body = binary.BigEndian.AppendUint64(body, uint64(id))
@@ -75,8 +80,9 @@ func appendBytes(dst, b []byte) []byte {
 	return append(dst, b...)
 }
 
-// ParseRecord reads what Append wrote. A record that cannot be read, or whose meaning is not known, becomes one that invalidates
-// everything, which is never wrong: another version of this program may have written the record. The error says so.
+// ParseRecord reads the output of Append. A record that cannot be read, or whose meaning is not known, becomes a
+// record that invalidates everything, which is always safe: another version of this program may have written the
+// record. The error says so.
 func ParseRecord(seq, nonce uint64, data []byte) (Record, error) {
 	r := Record{Seq: seq, Nonce: nonce}
 	p := parser{rest: data}
@@ -122,7 +128,7 @@ func everything(seq, nonce uint64) Record {
 // allID is the member of every copy.
 var allID = IDOf(policy.All)
 
-// parser takes a record apart. After a failure everything it gives is zero.
+// parser takes a record apart. After a failure all methods return zero.
 type parser struct {
 	rest   []byte
 	failed bool

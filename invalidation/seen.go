@@ -5,21 +5,22 @@ import (
 	"sync/atomic"
 )
 
-// Sizes of Seen. With so many bits for each name, and as many of them set for it, about one name in a hundred is taken for seen though it
-// is not: a generation that is full adds to that of the one before.
+// Sizes of Seen. Seen has ten bits for each name and sets seven of them, so about one name in a hundred is taken for
+// seen although the name was never added. The false positives of the former generation, which is full, come on top of
+// those of the present one.
 const (
 	seenNames = 1 << 20 // of one generation
 	seenWords = seenNames / 64 * 10
 	seenBits  = 7
 )
 
-// Seen remembers which names copies have carried lately: the last one to two million different ones, in two Bloom filters of 1.25 MiB, of
-// which the older one is forgotten when the other is full. It is a hint for people, and decides nothing. The zero value has seen nothing.
-// It is safe for concurrent use, and takes no lock.
+// Seen remembers which names copies have carried lately: the last one to two million different names, in two Bloom
+// filters of 1.25 MiB. The older filter is forgotten when the other is full. Seen is a hint for people and decides
+// nothing. The zero value has seen nothing. A Seen is safe for concurrent use, and takes no lock.
 type Seen struct{ generations atomic.Pointer[generations] }
 
-// generations are two filters, of which only the present one is added to. Who adds to one that has just become the former one is
-// still heard.
+// generations are two filters, of which Add fills only the present one. A goroutine that still adds to a filter which
+// has just become the former one loses nothing: Has reads both.
 type generations struct{ present, former *filter }
 
 type filter struct {
@@ -27,7 +28,8 @@ type filter struct {
 	names atomic.Int64
 }
 
-// Add notes what a copy carries. Names that every copy has, or that need not be told apart, are left out.
+// Add notes the names that a copy carries. Add leaves out kinds that every copy has, or that nobody needs to tell
+// apart.
 func (s *Seen) Add(ids []ID) {
 	g := s.generations.Load()
 	if g == nil {
@@ -45,13 +47,13 @@ func (s *Seen) Add(ids []ID) {
 	}
 }
 
-// Has reports whether a name was added lately. It may say so of one that was not.
+// Has reports whether a name was added lately. Has may answer true for a name that was not added.
 func (s *Seen) Has(id ID) bool {
 	g := s.generations.Load()
 	return g != nil && (g.present.has(id) || g.former != nil && g.former.has(id))
 }
 
-// add sets the bits of a name, and reports whether one was not set.
+// add sets the bits of a name, and reports whether one of the bits was not set before.
 func (f *filter) add(id ID) (isNew bool) {
 	for i := range seenBits {
 		word, bit := place(id, i)
@@ -72,15 +74,15 @@ func (f *filter) has(id ID) bool {
 	return true
 }
 
-// place is where the bit of a name is that has a number. All of a name are in one line of the processor's cache: to fetch seven cost more than
-// all else that is done here.
+// place returns the word and the bit that represent one of a name's seven numbers. All bits of a name are in one line
+// of the processor's cache, because fetching seven lines costs more than all other work of Add and Has.
 func place(id ID, number int) (word int, bit uint64) {
-	// The kind in the upper bits is of few values: the multiplication spreads it.
+	// The kind in the upper bits has few values: the multiplication spreads them.
 	high, low := bits.Mul64(uint64(id)^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
 	line, _ := bits.Mul64((high^low)*0x9e3779b97f4a7c15, seenWords/lineWords)
-	at := (low ^ low>>32) * 0xff51afd7ed558ccd >> (9 * number) % (lineWords * 64) // nine bits of it for each
+	at := (low ^ low>>32) * 0xff51afd7ed558ccd >> (9 * number) % (lineWords * 64) // nine bits of low for each number
 	return int(line)*lineWords + int(at/64), 1 << (at % 64)
 }
 
-// lineWords is how many words a line of the cache has.
+// lineWords is the number of words in a cache line.
 const lineWords = 8

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// Mutex is a sync.Mutex of a class that panics where it is taken out of order. The zero value is unlocked.
+// Mutex is a sync.Mutex of a class. Lock panics where the order forbids it. The zero value is unlocked.
 type Mutex[C Class] struct {
 	mu sync.Mutex
 	by uintptr // the goroutine that has locked mu; guarded by mu
@@ -21,7 +21,7 @@ func (m *Mutex[C]) Lock() {
 	m.by = g
 }
 
-// TryLock never waits, and so may come in any order.
+// TryLock never waits, and so may be called in any order.
 func (m *Mutex[C]) TryLock() bool {
 	if !m.mu.TryLock() {
 		return false
@@ -31,17 +31,17 @@ func (m *Mutex[C]) TryLock() bool {
 	return true
 }
 
-// Unlock may be called by another goroutine than the one that has locked, which must not have ended: its successors would count as
-// holders of the lock.
+// Unlock may be called by another goroutine than the one that has locked. The locking goroutine must not have ended:
+// a later goroutine at the same address would count as holder of the lock.
 func (m *Mutex[C]) Unlock() {
 	g := m.by
 	m.mu.Unlock()
 	release(g, rankOf[C]())
 }
 
-// RWMutex is a sync.RWMutex of a class that panics where it is taken out of order. The zero value is unlocked. A goroutine that
-// holds a lock for reading may not take the same for reading again: a writer that comes between the two waits for the first, and the
-// second waits for the writer.
+// RWMutex is a sync.RWMutex of a class. Lock and RLock panic where the order forbids them. The zero value is
+// unlocked. A goroutine that holds a lock for reading must not take the same lock for reading again: a writer that
+// comes between the two waits for the first read lock, and the second read lock waits for the writer.
 type RWMutex[C Class] struct {
 	mu sync.RWMutex
 	by uintptr // the goroutine that has locked mu for writing; guarded by mu
@@ -70,7 +70,7 @@ func (m *RWMutex[C]) RUnlock() {
 	release(goroutine(), rankOf[C]())
 }
 
-// take notes that the present goroutine is about to wait for a lock, and panics where the order forbids it.
+// take notes that the present goroutine is about to wait for a lock, and panics where the order forbids the lock.
 func take[C Class]() (g uintptr) {
 	g, rank := goroutine(), rankOf[C]()
 	if held, bad := tableOf(g).take(g, rank); bad {
@@ -79,7 +79,7 @@ func take[C Class]() (g uintptr) {
 	return g
 }
 
-// note adds a lock that was taken without waiting.
+// note adds a lock that TryLock has taken without waiting.
 func note(g uintptr, rank int) {
 	t := tableOf(g)
 	t.mu.Lock()
@@ -93,18 +93,19 @@ func release(g uintptr, rank int) {
 	}
 }
 
-// table holds the ranks of the locks that some of the goroutines hold or wait for. There are several, so that goroutines seldom wait
-// for each other here.
+// table holds the ranks of the locks that some of the goroutines hold or wait for. There are several tables, so that
+// goroutines seldom wait for each other here.
 type table struct {
 	mu   sync.Mutex
-	held map[uintptr][]int // by goroutine; guarded by mu. One that holds none keeps an empty slice, to be used again
+	held map[uintptr][]int // by goroutine; guarded by mu. A goroutine without locks keeps an empty slice for reuse
 }
 
 var tables [64]table
 
 func tableOf(g uintptr) *table { return &tables[g>>8%uintptr(len(tables))] }
 
-// take adds a lock, unless one is held that may not be held when a lock of this rank is waited for.
+// take adds a lock, unless the goroutine holds a lock under which the order forbids waiting for this one. Then take
+// returns the rank of the held lock.
 func (t *table) take(g uintptr, rank int) (held int, bad bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -117,7 +118,7 @@ func (t *table) take(g uintptr, rank int) (held int, bad bool) {
 	return 0, false
 }
 
-// add notes a lock. The caller holds mu.
+// add adds a lock. The caller holds mu.
 func (t *table) add(g uintptr, rank int) {
 	if t.held == nil {
 		t.held = map[uintptr][]int{}

@@ -2,6 +2,7 @@
 
 package lockorder
 
-// goroutine tells the present goroutine from all others that run: the address of what the runtime keeps of it. The number that a
-// stack trace shows would do as well, but takes the time of a walk along the stack, for each lock of each member of an entry.
+// goroutine returns a value that differs between all running goroutines: the address of the runtime's data of the
+// present goroutine. The number in a stack trace would serve as well, but costs a walk along the stack for each lock
+// of each member of an entry.
 func goroutine() uintptr

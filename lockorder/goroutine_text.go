@@ -8,7 +8,8 @@ import (
 	"strconv"
 )
 
-// goroutine tells the present goroutine from all others that run: its number, which Go tells only in the text of a stack trace.
+// goroutine returns a value that differs between all running goroutines: the goroutine's number, which Go shows only
+// in the text of a stack trace.
 func goroutine() uintptr {
 	var buffer [64]byte
 	text := buffer[:runtime.Stack(buffer[:], false)]

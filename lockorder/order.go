@@ -1,12 +1,13 @@
-// Package lockorder holds the order in which the locks of this program are taken, and checks it.
+// Package lockorder holds the order in which the locks of this program are taken, and checks the order.
 //
-// A mutex names its class: `mu lockorder.Mutex[lockorder.Follower]`. A goroutine that holds a lock may take only locks of classes
-// that stand further down in the order. Two goroutines can then never wait for each other, each with the lock that the other
-// wants. The order also forbids two locks of one class at once, such as those of two shards of a ledger.
+// A mutex names its class: `mu lockorder.Mutex[lockorder.Follower]`. A goroutine that holds a lock may take only
+// locks of classes that stand further down in the order. Two goroutines can then never wait for each other, each with
+// the lock that the other wants. The order also forbids two locks of one class at once, such as the locks of two
+// shards of a ledger.
 //
-// In an ordinary build the types are sync.Mutex and sync.RWMutex themselves, and cost nothing more. With the build tag lockorder
-// each remembers the goroutine that holds it, and a goroutine that takes a lock out of order panics with both names.
-// docs/architecture.md says why the order is what it is.
+// In an ordinary build the types are sync.Mutex and sync.RWMutex themselves, and cost nothing more. With the build
+// tag lockorder each mutex remembers the goroutine that holds the mutex. A goroutine that takes a lock out of order
+// panics with the names of both classes. docs/architecture.md says why the order is what it is.
 package lockorder
 
 // Class is implemented by the types that stand for a class of locks.
@@ -16,7 +17,7 @@ type class struct{}
 
 func (class) isClass() {}
 
-// The classes. Each is the lock of one type, whose comment says what the lock guards.
+// The classes. Each class is the lock of one type; the comment of that type says what the lock guards.
 type (
 	Generations    struct{ class } // cmd/cacheproxy/instance: generations
 	Holdings       struct{ class } // cmd/cacheproxy/instance: holdings
@@ -71,7 +72,7 @@ type (
 	Turns        struct{ class } // proxy: turns
 )
 
-// order is the order: what stands first is taken first.
+// order lists the classes in the order in which their locks are taken.
 var order = []Class{
 	Generations{},
 	Holdings{},

@@ -10,7 +10,7 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// What makes a server lose what it keeps whatever it answers, and what to set.
+// These errors say why a server loses data in spite of its answers, and what to set.
 var (
 	errNoAppendOnly = errors.New("appendonly is off there, so that nothing would be on disk; set appendonly yes, or write another durability for the route")
 	errEvicts       = errors.New("maxmemory-policy there lets the server remove keys that have no lifetime, and with them what was acknowledged; set maxmemory-policy noeviction, or a volatile one")
@@ -18,10 +18,11 @@ var (
 	errNoReplica    = errors.New("no replica is connected there, so that nothing could be acknowledged; connect one, or write another durability for the route")
 )
 
-// errReadsBack is no unfitness: while a server reads its append-only file, INFO says aof_enabled:0 of one that has it on, and lists no replica.
+// errReadsBack is not among the errors of Unfit. While a server reads its append-only file, INFO says aof_enabled:0
+// although the file is on, and lists no replica.
 var errReadsBack = errors.New("the server is reading its data back from its disk, and says what it keeps only then")
 
-// Check says what keeps a server from promising what a route asks of it; nil: nothing, as far as it says.
+// Check returns the reason why a server cannot promise the proof that a route asks for; nil: the server names none.
 func Check(ctx context.Context, client valkey.Client, asked Proof) error {
 	info, err := client.Do(ctx, client.B().Info().Section("persistence", "replication", "memory").Build()).ToString()
 	if err != nil {
@@ -34,7 +35,7 @@ func Check(ctx context.Context, client valkey.Client, asked Proof) error {
 	return ProvesDisk(ctx, client)
 }
 
-// weigh says what an answer to INFO says against a durability.
+// weigh returns the reason in an answer to INFO why the server cannot give the proof.
 func weigh(info string, asked Proof) error {
 	says := map[string]string{}
 	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
@@ -55,7 +56,8 @@ func weigh(info string, asked Proof) error {
 	return nil
 }
 
-// ProvesDisk asks the server whether nothing is on disk, as everything is asked for before it is acknowledged.
+// ProvesDisk asks the server for a proof that nothing needs to be on disk (WAITAOF 0 0), with the same command that
+// asks before a write is acknowledged. The error says whether the server knows the command.
 func ProvesDisk(ctx context.Context, client valkey.Client) error {
 	err := client.Do(ctx, client.B().Waitaof().Numlocal(0).Numreplicas(0).Timeout(1).Build()).Error()
 	if said, ok := valkey.IsValkeyErr(err); ok && strings.Contains(strings.ToLower(said.Error()), "unknown command") {
@@ -67,7 +69,7 @@ func ProvesDisk(ctx context.Context, client valkey.Client) error {
 	return nil
 }
 
-// Unfit reports whether an error says that the server is, and not that it could not be asked.
+// Unfit reports whether an error says that the server is unfit, and not that the server could not be asked.
 func Unfit(err error) bool {
 	return errors.Is(err, errNoAppendOnly) || errors.Is(err, errNoWaitaof) || errors.Is(err, errEvicts) || errors.Is(err, errNoReplica)
 }

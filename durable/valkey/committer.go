@@ -10,11 +10,11 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// maxGroup is how many calls are proved safe at once, and maxGroups how many such groups are under way: a disk that is written once a second
-// makes each wait for up to that long.
+// maxGroup is how many calls are proved safe at once, and maxGroups how many groups are under way. A disk that is
+// synced once a second makes each group wait for up to a second.
 const maxGroup, maxGroups = 512, 16
 
-// ErrUnknown is of a call that the server may have run or not.
+// ErrUnknown says that the server may have run the call or not.
 var ErrUnknown = errors.New("nobody knows whether the server has it")
 
 var errEnded = errors.New("this instance stops")
@@ -22,44 +22,47 @@ var errEnded = errors.New("this instance stops")
 // Call is a script to be run whose writes have to be safe.
 type Call struct {
 	Script *Script
-	Base   string // of its keys: see At
+	Base   string // beginning of its keys: see At
 	Args   []string
 	Proof  Proof
 }
 
-// Answer is what came of a call that the server has run.
+// Answer is the result of a call that the server has run.
 type Answer struct {
 	Reply    valkey.ValkeyResult
-	Unproved error // what is not proved of what the call has written, if it has; nil: it is as safe as was asked
+	Unproved error // why the call's writes, if any, are not as safe as was asked; nil: they are
 }
 
-// Committer makes calls, as many at once as have come while it had to wait for those before. Calls that are under way at one time have no
-// order among them, so neither have groups. It is safe for concurrent use.
+// Committer makes calls, in groups. A group holds the calls that have come while it waited for a place among the
+// groups under way. Neither concurrent calls nor concurrent groups have an order. A Committer is safe for concurrent
+// use.
 type Committer struct {
 	client  func() (valkey.Client, error)
 	timeout time.Duration
-	observe func(took time.Duration, err error) // of a group
+	observe func(took time.Duration, err error) // called for each group
 	calls   chan *sending
-	wires   chan *wire // that wait for a group
+	wires   chan *wire // idle connections
 	ended   chan struct{}
 }
 
-// NewCommitter makes one. It dials nothing, and Run has to run for Do to return. Timeout is what the server has for its proof; a group
-// is given up after three times as long.
+// NewCommitter makes a Committer. NewCommitter dials nothing, and Do returns only while Run runs or has ended.
+// timeout is the server's time for its proof. A group is given up after three times as long.
 func NewCommitter(client func() (valkey.Client, error), timeout time.Duration, observe func(took time.Duration, err error)) *Committer {
 	return &Committer{client: client, timeout: timeout, observe: observe, calls: make(chan *sending, 4*maxGroup), wires: make(chan *wire, maxGroups), ended: make(chan struct{})}
 }
 
-// sending is a call on its way. The one who runs Run sets answer, then sends to done; whoever gives up before reads neither.
+// sending is a call on its way. A goroutine of Run sets answer, and then sends to done. A caller that has not
+// received from done must not read answer.
 type sending struct {
 	Call
 	answer Answer
-	sent   bool       // a command with it went out
+	sent   bool       // a command with this call went out
 	done   chan error // has room for one
 }
 
-// Do makes a call, and returns once its writes are as safe as it asks, or the server has said that they are not. With ErrUnknown it may have
-// been run; with any other error it has not.
+// Do makes a call, and returns once the call's writes are as safe as the call asks, or the server has said that they
+// are not (Answer.Unproved). With ErrUnknown the server may have run the call; with any other error the server has
+// not.
 func (c *Committer) Do(ctx context.Context, call Call) (Answer, error) {
 	s := &sending{Call: call, done: make(chan error, 1)}
 	select {
@@ -69,13 +72,14 @@ func (c *Committer) Do(ctx context.Context, call Call) (Answer, error) {
 	case <-ctx.Done():
 		return Answer{}, ctx.Err()
 	}
-	// It is never given up from here on, since it may be sent in this moment: Run answers within its timeouts.
+	// Do does not give the call up from here on, since Run may be sending the call at this moment. Run answers within
+	// its timeouts.
 	select {
 	case err := <-s.done:
 		return s.answer, err
 	case <-c.ended:
 	}
-	select { // what was answered just before
+	select { // an answer may have come just before ended was closed
 	case err := <-s.done:
 		return s.answer, err
 	default:
@@ -83,7 +87,7 @@ func (c *Committer) Do(ctx context.Context, call Call) (Answer, error) {
 	}
 }
 
-// Run makes the calls until ctx ends, and waits for those that are under way. It runs once.
+// Run makes the calls until ctx ends, and waits for the groups that are under way. Run must be called only once.
 func (c *Committer) Run(ctx context.Context) {
 	places := make(chan struct{}, maxGroups)
 	var commits sync.WaitGroup
@@ -122,7 +126,8 @@ func (c *Committer) Run(ctx context.Context) {
 	}
 }
 
-// apart divides a group into those of one slot each where slots are on several servers: a connection has one of them.
+// apart divides a group into one group for each slot where slots are on several servers, since a connection leads to
+// one of them.
 func (c *Committer) apart(group []*sending) [][]*sending {
 	client, err := c.client()
 	if err != nil || client.Mode() != valkey.ClientModeCluster {
@@ -142,8 +147,8 @@ func (c *Committer) apart(group []*sending) [][]*sending {
 	return all
 }
 
-// commit sends a group in one round trip, with the proof that it holds behind it on the same connection: WAIT and WAITAOF speak of what
-// was written there before.
+// commit sends a group in one round trip. The commands that ask for the proof follow on the same connection, since
+// WAIT and WAITAOF speak of the writes before them on the connection.
 func (c *Committer) commit(ctx context.Context, group []*sending) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*c.timeout)
@@ -164,20 +169,21 @@ func (c *Committer) commit(ctx context.Context, group []*sending) {
 		}
 		select {
 		case s.done <- problem:
-		default: // send has told it its own
+		default: // send has already answered this call
 		}
 	}
 }
 
-// wire is a connection to the server on which one group at a time is sent.
+// wire is a connection to the server. One group at a time is sent on a wire.
 type wire struct {
 	valkey.DedicatedClient
 	release func()
-	home    string // where the client had its server when it was made
+	home    string // address of the client's server when the connection was made
 	used    time.Time
 }
 
-// homeOf is where a client has its server. Sentinels may name another one.
+// homeOf returns the address of a client's server under Sentinel, which may name another one later; otherwise an
+// empty text.
 func homeOf(c valkey.Client) (address string) {
 	if c.Mode() == valkey.ClientModeSentinel {
 		for address = range c.Nodes() {
@@ -187,19 +193,22 @@ func homeOf(c valkey.Client) (address string) {
 	return ""
 }
 
-// close ends a connection of which nobody knows what comes next on it.
+// close ends a connection on which nobody knows which reply comes next.
 func (w *wire) close() {
 	w.Close()
 	w.release()
 }
 
-// wire is one that is kept, or another. Of a cluster none is kept: each belongs to a slot.
+// wire returns an idle connection, or a new one. Connections to a cluster are not kept: each leads to the node of one
+// slot.
 //
-// One that was not used for a while may have ended meanwhile, as all do when the server stood still. It is asked first: what is sent on one that
-// has ended has an error that says nothing of whether the server has it.
+// A connection that was not used for a while may have ended meanwhile, as all connections do when the server stood
+// still. wire sends a PING on such a connection first: the error of a command that is sent on an ended connection
+// does not say whether the server has run the command.
 //
-// Invariant: nothing is sent to a server that the client knows to be replaced. A connection to it may be as good as ever, where it came back, or was
-// only cut off, and goes on as a primary until it hears of the other: what it acknowledges by then is lost.
+// Invariant: wire returns no connection to a server that the client knows to be replaced. Such a connection may work
+// as before, where the old server came back, or was only cut off. That server goes on as a primary until it hears of
+// the new one, and loses the writes that it acknowledges until then.
 func (c *Committer) wire(ctx context.Context) (*wire, error) {
 	client, err := c.client()
 	if err != nil {
@@ -216,7 +225,7 @@ func (c *Committer) wire(ctx context.Context) (*wire, error) {
 			if w.home == home && !ended && c.lives(ctx, w) {
 				return w, nil
 			}
-			ended = ended || w.home == home // and with it, likely, those that rested beside it
+			ended = ended || w.home == home // the others that rested have likely ended too
 			w.close()
 		default:
 			d, release := client.Dedicate()
@@ -225,7 +234,7 @@ func (c *Committer) wire(ctx context.Context) (*wire, error) {
 	}
 }
 
-// restsAfter is for how long a connection that is not used is taken to last.
+// restsAfter is how long an unused connection is taken to last.
 const restsAfter = time.Second
 
 func (c *Committer) lives(ctx context.Context, w *wire) bool {
@@ -234,7 +243,7 @@ func (c *Committer) lives(ctx context.Context, w *wire) bool {
 	return w.Do(ctx, w.B().Ping().Build()).Error() == nil
 }
 
-// keep has a connection used again.
+// keep makes a connection available to other groups.
 func (c *Committer) keep(w *wire) {
 	w.used = time.Now()
 	if client, err := c.client(); err == nil && client.Mode() != valkey.ClientModeCluster {
@@ -247,7 +256,8 @@ func (c *Committer) keep(w *wire) {
 	w.release()
 }
 
-// send sends a group. Where it fails, nobody knows what has become of those that were sent; what the server says of one goes to that one.
+// send sends a group. When send returns an error, nobody knows what has become of the calls that were sent. The
+// server's error for one call is the answer to that call.
 func (c *Committer) send(ctx context.Context, w *wire, group []*sending) error {
 	var disk, replica bool
 	for _, s := range group {
@@ -269,7 +279,7 @@ func (c *Committer) send(ctx context.Context, w *wire, group []*sending) error {
 		if err != nil {
 			return err
 		}
-		var unknown []*sending // which the server has not run for want of the script
+		var unknown []*sending // calls that the server has not run because it lacks the script
 		for i, s := range group {
 			failed := results[i].Error()
 			switch {

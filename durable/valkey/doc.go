@@ -1,10 +1,11 @@
-// Package valkey runs scripts on a server, and has the server prove that what they have written is as safe as is asked before anybody is told.
+// Package valkey runs scripts on a server, and has the server prove that their writes are as safe as their caller
+// asks before the caller is answered.
 //
-//	Script      run by its hash                                        script.go
-//	Committer   calls that are proved safe, as many at once as wait    committer.go
-//	proof       what WAIT and WAITAOF say of a connection              proof.go
-//	Check       what keeps a server from proving anything              check.go
+//	Script      a script that is run by its hash                       script.go
+//	Committer   calls that are proved safe in groups                   committer.go
+//	proof       the server's answers to WAIT and WAITAOF               proof.go
+//	Check       reasons why a server cannot prove anything             check.go
 //
-// Invariant: a call is answered with no error only when the server has run it, and has then said on the same connection that what was
-// written there is where the call asked for it to be.
+// Invariant: a call is answered without an error, and with Unproved nil, only when the server has run the call, and
+// has then said on the same connection that the writes before are where the call asked for them to be.
 package valkey

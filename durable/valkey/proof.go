@@ -7,22 +7,23 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// Proof is how safe something has to be that was written.
+// Proof is how safe a write has to be before its call is answered.
 type Proof int
 
 const (
-	InMemory  Proof = iota // the server has it
-	OnDisk                 // in its append-only file, on disk
-	OnReplica              // a replica has it in its memory
+	InMemory  Proof = iota // the server has the write in its memory
+	OnDisk                 // the write is in the server's append-only file, on disk
+	OnReplica              // a replica has the write in its memory
 )
 
-// proof is what the server says of all that was written before it on a connection.
+// proof is the server's statement about all writes before it on a connection.
 type proof struct {
 	onDisk, replicated bool
-	fault              error // with which it refuses to say
+	fault              error // the server's error, if it refuses to answer
 }
 
-// asked are the questions for what the calls of a group ask for together. Within a script they would wait for nothing.
+// asked returns the commands that ask for the proofs that a group's calls need together. They are no part of the
+// scripts, since within a script the commands would not wait.
 func asked(c commander, disk, replica bool, patience time.Duration) (commands []valkey.Completed) {
 	if disk {
 		commands = append(commands, c.B().Waitaof().Numlocal(1).Numreplicas(0).Timeout(patience.Milliseconds()).Build())
@@ -33,7 +34,7 @@ func asked(c commander, disk, replica bool, patience time.Duration) (commands []
 	return commands
 }
 
-// proofOf reads the answers. Its error is one of the connection, after which nothing is known.
+// proofOf reads the server's answers. An error is an error of the connection, after which nothing is known.
 func proofOf(results []valkey.ValkeyResult, disk, replica bool) (p proof, err error) {
 	if disk {
 		counts, failed := results[0].AsIntSlice()
@@ -53,7 +54,7 @@ func proofOf(results []valkey.ValkeyResult, disk, replica bool) (p proof, err er
 	return p, nil
 }
 
-// of says what is not proved of what was asked for; nil: it is.
+// of returns which proof is missing; nil: p proves what was asked for.
 func (p proof) of(asked Proof) error {
 	switch {
 	case asked == OnDisk && !p.onDisk:
@@ -64,7 +65,7 @@ func (p proof) of(asked Proof) error {
 	return nil
 }
 
-// broken reports whether an error is not what the server has said.
+// broken reports whether an error did not come from the server as a reply, but from the connection or the client.
 func broken(err error) bool {
 	_, said := valkey.IsValkeyErr(err)
 	return err != nil && !said

@@ -10,7 +10,8 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// Script is run by its hash, and sent whole where the server does not know it. It is not changed while it is in use.
+// Script is a Lua script. The server runs a Script by its hash, and is sent the whole text where it does not know the
+// hash. A Script must not be changed while it is in use.
 type Script struct {
 	Text string
 	sha  string
@@ -23,19 +24,19 @@ func NewScript(parts ...string) *Script {
 	return &Script{text, hex.EncodeToString(sum[:])}
 }
 
-// commander is a client, or one connection of it.
+// commander is a client, or one connection of a client.
 type commander interface {
 	B() valkey.Builder
 	Do(ctx context.Context, cmd valkey.Completed) valkey.ValkeyResult
 }
 
-// At is what a script is given whose keys all begin with base, which is its ARGV[1]: KEYS[1] is base with an m, which stands for all of
-// their slot.
+// At returns the keys and arguments of a script whose keys all begin with base. ARGV[1] is base. KEYS[1] is base
+// followed by m, which stands for all keys of the slot.
 func At(base string, args []string) (keys, argv []string) {
 	return []string{base + "m"}, append([]string{base}, args...)
 }
 
-// Run runs the script.
+// Run runs the script, and sends the whole text where the server does not know the hash.
 func (s *Script) Run(ctx context.Context, c commander, keys, args []string) valkey.ValkeyResult {
 	result := c.Do(ctx, s.Command(c, keys, args))
 	if UnknownScript(result.Error()) {
@@ -44,17 +45,17 @@ func (s *Script) Run(ctx context.Context, c commander, keys, args []string) valk
 	return result
 }
 
-// Command runs the script where the server knows it.
+// Command returns the command that runs the script where the server knows it.
 func (s *Script) Command(c commander, keys, args []string) valkey.Completed {
 	return c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
 }
 
-// whole is Command with the script itself, from which the server learns it.
+// whole returns the command that runs the script and teaches the server its text.
 func (s *Script) whole(c commander, keys, args []string) valkey.Completed {
 	return c.B().Eval().Script(s.Text).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
 }
 
-// Texts are those of the list that a script has answered. It fails with garbled where one is none.
+// Texts returns the texts of a list that a script has answered. Texts fails with garbled where an element is no text.
 func Texts(r valkey.ValkeyResult, garbled error) ([]string, error) {
 	list, err := r.ToArray()
 	if err != nil {
@@ -69,7 +70,7 @@ func Texts(r valkey.ValkeyResult, garbled error) ([]string, error) {
 	return all, nil
 }
 
-// UnknownScript reports whether the server has not run a Command for want of the script.
+// UnknownScript reports whether the server has not run a Command because it lacks the script.
 func UnknownScript(err error) bool {
 	said, ok := valkey.IsValkeyErr(err)
 	return ok && strings.HasPrefix(said.Error(), "NOSCRIPT")

@@ -11,8 +11,9 @@ import (
 
 // apply takes the next entry of the log into the ledger. The caller holds mu.
 //
-// Bookkeeping comes before the ledger where the bookkeeping reads what the entry overwrites: the fences look up the marks of
-// their members (openFences.begin and end), and Quiet is the distance to the marks that stood before this entry.
+// Bookkeeping comes before the ledger where the bookkeeping reads marks that the entry overwrites: the fences look up
+// the marks of their members (openFences.begin and end), and Quiet is the distance to the marks that stood before
+// this entry.
 func (f *Follower) apply(r invalidation.Record, now time.Time) {
 	e := Event{Nonce: r.Nonce, Seq: r.Seq, Position: f.positions.local + 1}
 	entry := invalidation.Entry{Position: e.Position, Operation: r.Operation, IDs: r.IDs}
@@ -38,8 +39,9 @@ func (f *Follower) apply(r invalidation.Record, now time.Time) {
 	f.events = append(f.events, e)
 }
 
-// ApplyLocally makes copies unusable on this instance, also where the server cannot be reached. The entry is not in the log: the
-// caller hands it to Queue, or has tried to write it and failed. The entry's position is given here.
+// ApplyLocally makes copies unusable on this instance, also where the server cannot be reached. The entry is not in
+// the log: the caller hands the entry to Queue, or has tried and failed to write the entry. ApplyLocally gives the
+// entry its position and returns the position.
 func (f *Follower) ApplyLocally(e invalidation.Entry, now time.Time) (position uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -47,8 +49,8 @@ func (f *Follower) ApplyLocally(e invalidation.Entry, now time.Time) (position u
 	return f.positions.local
 }
 
-// applyLocally applies an entry that is not in the log. In the ledger, all later entries of the log stand one position higher.
-// The caller holds mu.
+// applyLocally applies an entry that is not in the log. In the ledger, all later entries of the log stand one
+// position higher. The caller holds mu.
 func (f *Follower) applyLocally(e invalidation.Entry, now time.Time) {
 	f.positions.local++
 	e.Position = f.positions.local
@@ -56,7 +58,8 @@ func (f *Follower) applyLocally(e invalidation.Entry, now time.Time) {
 	f.positions.beginSegment()
 }
 
-// invalidateAll makes all copies unusable on this instance: what was invalidated meanwhile cannot be known. The caller holds mu.
+// invalidateAll makes all copies unusable on this instance, because the instance cannot know which members were
+// invalidated meanwhile. The caller holds mu.
 func (f *Follower) invalidateAll(now time.Time) {
 	f.applyLocally(invalidation.Entry{IDs: []invalidation.ID{allID}}, now)
 }
@@ -64,7 +67,7 @@ func (f *Follower) invalidateAll(now time.Time) {
 // allID is the member of every copy.
 var allID = invalidation.IDOf(policy.All)
 
-// keepNotice keeps the last notice on a subject. The caller holds mu.
+// keepNotice keeps the last notice on a subject; an empty body removes the subject. The caller holds mu.
 func (f *Follower) keepNotice(n invalidation.Notice) {
 	if len(n.Body) == 0 {
 		delete(f.notices, n.Subject)
@@ -73,9 +76,9 @@ func (f *Follower) keepNotice(n invalidation.Notice) {
 	f.notices[n.Subject] = n.Body
 }
 
-// installNotices takes in the notices of a snapshot: they are told as events, and so is the withdrawal of every notice that the
-// snapshot lacks. With newLog the log has just begun and holds no notice yet: what was announced in the one before stays, and
-// announceAgain writes it. The caller holds mu.
+// installNotices takes in the notices of a snapshot. Every notice becomes an event. A notice that the snapshot lacks
+// becomes an event with an empty body, which withdraws the notice. With newLog the log has just begun and holds no
+// notice yet: notices of the former log stay, and announceAgain writes them. The caller holds mu.
 func (f *Follower) installNotices(notices []invalidation.Notice, newLog bool) {
 	held := map[string]bool{}
 	for _, n := range notices {
@@ -95,8 +98,8 @@ func (f *Follower) installNotices(notices []invalidation.Notice, newLog bool) {
 	}
 }
 
-// announceAgain has the notices written into a log that does not hold them. Instances that know the same notice derive the same
-// key, so that one of them writes it. The caller holds mu.
+// announceAgain has the notices written into a log that does not hold them. Instances that know the same notice
+// derive the same key, so that one of them writes the notice. The caller holds mu.
 func (f *Follower) announceAgain(now time.Time) {
 	for subject, body := range f.notices {
 		key := keyOf(0, "notice "+subject+string(body))

@@ -8,9 +8,9 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// Witness is what is known of one entry beside the heartbeats: who was on the list when the server appended it, and who has said that
-// the entry is applied there (R13). It may be told of both before the entry is applied here. Only one goroutine may use it at a time.
-// The zero value knows nothing.
+// Witness is the knowledge of one entry that came beside the heartbeats: which instances were on the list when the
+// server appended the entry, and which have told that they have applied the entry (R13). Read and Hear may be called
+// before the entry is applied here. Only one goroutine may use a Witness at a time. The zero value knows nothing.
 type Witness struct {
 	list    List
 	applied map[string]bool
@@ -19,8 +19,8 @@ type Witness struct {
 // Read takes in the list as it was in the step that appended the entry.
 func (w *Witness) Read(l List) { w.list = l }
 
-// Hear takes in that an instance says it has applied the entry. What it says is of the entry by its nonce: in its ledger the entry stays
-// applied, whatever becomes of the log.
+// Hear notes that the named instance has told that it has applied the entry. Instances name the entry by its nonce.
+// In their ledgers the entry stays applied, whatever becomes of the log.
 func (w *Witness) Hear(name string) {
 	if w.applied == nil {
 		w.applied = map[string]bool{}
@@ -28,26 +28,27 @@ func (w *Witness) Hear(name string) {
 	w.applied[name] = true
 }
 
-// Confirmation watches one entry until it holds on every instance (R13): each live instance has applied it, or has lost its lease.
-// Only one goroutine may use a Confirmation at a time. The zero value is of no use.
+// Confirmation watches one entry until the entry holds on every instance (R13): each live instance has applied the
+// entry, or has lost its lease. Only one goroutine may use a Confirmation at a time. Only Confirm makes usable
+// Confirmations.
 type Confirmation struct {
 	follower *Follower
 	seq      uint64
-	begun    time.Time // when the entry was in the log already
+	begun    time.Time // a moment at which the entry was in the log already
 	witness  *Witness
 	acked    []string
-	late     map[string]bool // instances that were seen without the entry, and not with it since
+	late     map[string]bool // instances that a list showed without the entry, and no later list with the entry
 }
 
-// Confirm begins to watch an entry that was applied here, and of which a witness tells.
+// Confirm begins to watch an entry that was applied here. w is the witness of the entry.
 func (f *Follower) Confirm(seq uint64, w *Witness, now time.Time) *Confirmation {
 	return &Confirmation{follower: f, seq: seq, begun: now, witness: w, late: make(map[string]bool)}
 }
 
-// Observe takes in the live instances of a reply. The watch is done when all of them have applied the entry and no instance can be
-// left that is not among them and holds a lease. An instance that shows signs of life without applying the entry is waited for no longer
-// than one that shows none (R13b). The driver takes those in reap off the server's list, unless their heartbeats have
-// changed since; the reply after that does not list them.
+// Observe takes in the live instances of a reply. The watch is done when all of them have applied the entry, and no
+// instance outside the list can hold a lease. An instance that shows signs of life without applying the entry is
+// waited for no longer than an instance that shows none (R13b). The driver takes the instances in reap off the
+// server's list, unless their heartbeats have changed since; the reply after that does not list them.
 func (c *Confirmation) Observe(live []Peer, now time.Time) (done bool, reap []Peer) {
 	c.follower.mu.RLock()
 	defer c.follower.mu.RUnlock()
@@ -70,10 +71,11 @@ func (c *Confirmation) Observe(live []Peer, now time.Time) (done bool, reap []Pe
 	return done, reap
 }
 
-// Witnessed reports whether the watch is done by what the witness tells, without a reply: all that were on the list when the entry was
-// appended have said that they have applied it. Who has come on the list since was told of the entry in the same step (R8). The list is
-// worth as much as one of a reply where it is that of the server which the last reply came from, in the same edition, since the epoch is counted
-// from when that took over, and from when others were taken off the list who may hold leases.
+// Witnessed reports whether the watch is done by what the witness knows, without a reply: all instances that were on
+// the list when the entry was appended have told that they have applied the entry. An instance that has come on the
+// list since was told of the entry in the step that registered it (R8). The list of the witness counts as much as the
+// list of a reply only if both are of the same server and the same edition. The epoch counts from when that server
+// took over, and from when somebody took instances off the list that may hold leases.
 func (c *Confirmation) Witnessed(now time.Time) bool {
 	c.follower.mu.RLock()
 	defer c.follower.mu.RUnlock()
@@ -91,9 +93,9 @@ func (c *Confirmation) Witnessed(now time.Time) bool {
 	return true
 }
 
-// Acked are the live instances that have applied the entry, in the order of their names.
+// Acked returns the live instances that have applied the entry, in the order of their names.
 func (c *Confirmation) Acked() []string { return slices.Sorted(slices.Values(c.acked)) }
 
-// Reaped are, once the watch is done, the instances whose lease has lapsed without that they had applied the entry: most went off the
-// list, whoever took them off.
+// Reaped returns, once the watch is done, the instances whose lease has lapsed before they had applied the entry.
+// Most of them went off the list, whichever instance took them off.
 func (c *Confirmation) Reaped() []string { return slices.Sorted(maps.Keys(c.late)) }

@@ -7,29 +7,31 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// failureDetector tells which instances must have lost their lease (R14). It judges by this instance's clock alone: what counts is
-// for how long a heartbeat has not changed here. Times that other instances or the server wrote would make the verdict depend on
-// the difference of two clocks, and after a failover on the clock of another server.
+// failureDetector tells which instances must have lost their lease (R14). The detector judges by this instance's
+// clock alone: the time for which this instance has seen a heartbeat not change. If times counted that other
+// instances or the server wrote, the verdict would depend on the difference of two clocks, and after a failover on
+// the clock of another server.
 //
 // Follower.mu guards all fields. Receive writes them, the reapers and the confirmations read them.
 type failureDetector struct {
-	name  string        // of this instance, which is not watched
-	pause time.Duration // without a reply for longer than this, nothing is known of the others
+	name  string        // of this instance, which the detector does not watch
+	pause time.Duration // without a reply for longer than pause, this instance knows nothing of the others
 
-	live      []Peer // by the last reply
+	live      []Peer // the instances in the last reply
 	replied   time.Time
 	heartbeat map[string]heartbeat
 }
 
-// heartbeat is when an instance's Beat was last seen to change, and the lease that it has said.
+// heartbeat says when this instance last saw the Beat of another change, and which lease the other has told.
 type heartbeat struct {
 	beat  uint64
 	at    time.Time
 	lease time.Duration
 }
 
-// recall puts in the lease that an instance has said before, where the list says none: it never changes, and without it the instance
-// would be waited for by the longest that can be.
+// recall fills in the lease that an instance has told before, where the list tells none. The lease of an instance
+// never changes. Without recall a confirmation would wait for that instance by the longest lease that can be
+// configured.
 func (d *failureDetector) recall(live []Peer) {
 	for i, p := range live {
 		if p.Lease == 0 {
@@ -38,9 +40,10 @@ func (d *failureDetector) recall(live []Peer) {
 	}
 }
 
-// observe notes whose heartbeats have changed. After a pause without replies all of them count as changed: this instance may have
-// been cut off or frozen while the others beat on, and would otherwise take its own silence for theirs, reap instances that
-// hold a lease, and confirm a purge that those have not applied.
+// observe notes whose heartbeats have changed. After a pause without replies all heartbeats count as changed. This
+// instance may have been cut off or frozen while the others went on sending heartbeats. Without that rule this
+// instance would take its own silence for theirs, reap instances that hold a lease, and confirm a purge that those
+// instances have not applied.
 func (d *failureDetector) observe(live []Peer, now time.Time) {
 	if now.Sub(d.replied) > d.pause {
 		d.heartbeat = nil
@@ -61,19 +64,21 @@ func (d *failureDetector) observe(live []Peer, now time.Time) {
 	}
 }
 
-// suspects reports whether an instance, as a reply listed it, must have lost its lease, by the length that it has itself said. An instance whose Beat is not the one
-// that observe has seen has given a sign of life since.
+// suspects reports whether an instance, as a reply listed it, must have lost its lease, by the length of lease that
+// the instance has told. An instance whose Beat differs from the Beat that observe has noted has given a sign of life
+// since.
 func (d *failureDetector) suspects(p Peer, now time.Time) bool {
 	h, watched := d.heartbeat[p.Name]
 	return watched && h.beat == p.Beat && now.Sub(h.at) >= invalidation.Timeout(p.lease())
 }
 
-// allCountFrom reports whether no heartbeat on the list at the last reply is below one, by which versions are told apart.
+// allCountFrom reports whether every heartbeat on the list of the last reply is at least beat. Versions start
+// counting at different numbers, so the result tells versions apart.
 func (d *failureDetector) allCountFrom(beat uint64) bool {
 	return !slices.ContainsFunc(d.live, func(p Peer) bool { return p.Beat < beat })
 }
 
-// suspected are all instances of the last reply that must have lost their lease.
+// suspected returns the instances of the last reply that must have lost their lease.
 func (d *failureDetector) suspected(now time.Time) []Peer {
 	var suspected []Peer
 	for _, p := range d.live {

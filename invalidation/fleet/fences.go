@@ -8,10 +8,11 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// openFences are the fences that stand around a write (R15). Follower.mu guards all fields. The goroutine that applies the log
-// opens and ends fences; those that write through this instance hold and abandon their own.
+// openFences are the fences that stand around a write (R15). Follower.mu guards all fields. The goroutine that
+// applies the log opens and ends fences. The goroutines that write through this instance hold, conclude and abandon
+// their own fences.
 type openFences struct {
-	ledger   *invalidation.Ledger // in which the members of a fence are marked
+	ledger   *invalidation.Ledger // the members of a fence are marked in this ledger
 	byNumber map[uint64]*openFence
 }
 
@@ -19,21 +20,26 @@ type openFences struct {
 type openFence struct {
 	ids   []invalidation.ID
 	first uint64 // position of the first beginning that this instance has applied
-	begun uint64 // position of the latest
-	// before is where the members stood in the ledger at the first beginning: there they stand again if nothing came of the write.
+	begun uint64 // position of the latest beginning
+	// before holds the positions of the members' marks in the ledger at the first beginning. The marks get these
+	// positions back if the write changed nothing.
 	before []uint64
-	// disturbed is the last position at which something else had named the members, as of the latest renewal. A renewal sets
-	// the marks of the members anew, so that afterwards the ledger shows the renewal and not what the renewal covers.
+	// disturbed is the last position at which something else had named the members, as of the latest renewal. A
+	// renewal sets the marks of the members anew, so that afterwards the ledger shows the renewal and not the marks
+	// that the renewal covers.
 	disturbed uint64
 	expires   time.Time // when the fence ends by itself
-	renewAt   time.Time // when this instance, the writer, has to renew the fence; zero: another instance's, abandoned, or concluded
-	// Of the writer's own: until when no instance takes the fence for one whose writer has died, and the epoch in which it was confirmed.
+	// renewAt is when this instance, the writer, renews the fence. Zero: the fence is another instance's, or
+	// abandoned, or concluded.
+	renewAt time.Time
+	// Only for this instance's own fences. sure is until when no instance can take the writer of the fence for dead.
+	// epoch is the epoch in which the beginning of the fence was confirmed.
 	sure  time.Time
 	epoch time.Time
 }
 
-// begin notes the beginning of a fence, before the ledger applies it, and reports whether the fence was open already. A fence
-// begins again with every renewal, and with every snapshot.
+// begin notes the beginning of a fence, before the ledger applies the beginning, and reports whether the fence was
+// open already. A fence begins again with every renewal, and with every snapshot.
 func (o *openFences) begin(r invalidation.Record, position uint64, now time.Time) (open bool) {
 	s := o.byNumber[r.Fence]
 	if open = s != nil; open {
@@ -46,8 +52,8 @@ func (o *openFences) begin(r invalidation.Record, position uint64, now time.Time
 	return open
 }
 
-// end removes a fence, before the ledger applies the end. It completes the ledger's entry, and says the last position at which
-// something else has named the members of the fence, or those that the end names besides.
+// end removes a fence, before the ledger applies the end. The result is the completed ledger entry, and the last
+// position at which something else has named the members of the fence, or the members that the end names besides.
 func (o *openFences) end(r invalidation.Record, entry invalidation.Entry) (_ invalidation.Entry, disturbed uint64) {
 	s := o.byNumber[r.Fence]
 	if s == nil {
@@ -56,8 +62,8 @@ func (o *openFences) end(r invalidation.Record, entry invalidation.Entry) (_ inv
 	}
 	delete(o.byNumber, r.Fence)
 	disturbed = max(s.disturbed, o.ledger.Disturbed(s.ids, s.begun), o.ledger.Disturbed(invalidation.Without(r.IDs, s.ids), 0))
-	// The ledger counts the fences of each member: the members counted down are those counted up at the beginning, whatever the
-	// end names.
+	// The ledger counts the fences of each member. The members counted down are the members counted up at the
+	// beginning, whatever the end names.
 	entry.Fenced = len(s.ids)
 	if r.Life > 0 && disturbed < s.first {
 		entry.IDs, entry.Before = s.ids, s.before
@@ -67,7 +73,7 @@ func (o *openFences) end(r invalidation.Record, entry invalidation.Entry) (_ inv
 	return entry, disturbed
 }
 
-// renewals are the beginnings that this instance has to write again, as the writer of fences that are still open.
+// renewals returns the beginnings that this instance has to write again, as the writer of fences that are still open.
 func (o *openFences) renewals(life time.Duration, now time.Time) (renewals []invalidation.Record) {
 	for _, number := range slices.Sorted(maps.Keys(o.byNumber)) {
 		if s := o.byNumber[number]; !s.renewAt.IsZero() && !now.Before(s.renewAt) {
@@ -78,7 +84,7 @@ func (o *openFences) renewals(life time.Duration, now time.Time) (renewals []inv
 	return renewals
 }
 
-// expired are the ends of fences whose writer has given no sign of life.
+// expired returns the ends of fences whose writer has given no sign of life.
 func (o *openFences) expired(now time.Time) (ends []invalidation.Record) {
 	for _, number := range slices.Sorted(maps.Keys(o.byNumber)) {
 		if s := o.byNumber[number]; s.renewAt.IsZero() && !now.Before(s.expires) {
@@ -88,8 +94,9 @@ func (o *openFences) expired(now time.Time) (ends []invalidation.Record) {
 	return ends
 }
 
-// Hold makes this instance the writer of a fence, and so the one that renews it, until the fence ends, or Abandon or Conclude is called. The
-// fence must have been confirmed (R13). epoch, as View tells it, and begun were taken before its beginning was written.
+// Hold makes this instance the writer of a fence, and so the instance that renews the fence, until the fence ends, or
+// until Abandon or Conclude is called. The fence must have been confirmed (R13). The caller took epoch from View, and
+// begun from the clock, before the beginning of the fence was written.
 func (f *Follower) Hold(fence uint64, epoch, begun time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -99,9 +106,10 @@ func (f *Follower) Hold(fence uint64, epoch, begun time.Time) {
 	}
 }
 
-// Conclude has the end of a fence written without that anybody waits for it, if the fence stands on every instance that holds a lease at
-// now, and keeps requests from all that the end names (R15). Now must be read after the origin's answer. It returns the record, which is
-// handed out by Due until it comes back in the log.
+// Conclude has the end of a fence written without making anybody wait for the end. Conclude does so only if the fence
+// stands on every instance that holds a lease at now, and keeps requests from all members that the end names (R15);
+// otherwise ok is false. now must be read after the origin's answer. Conclude returns the record, which Due hands out
+// until the record comes back in the log.
 func (f *Follower) Conclude(end invalidation.Record, now time.Time) (_ invalidation.Record, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -116,7 +124,7 @@ func (f *Follower) Conclude(end invalidation.Record, now time.Time) (_ invalidat
 	return end, true
 }
 
-// Abandon leaves a fence to end by itself after hold: its last renewal has that for a life.
+// Abandon leaves a fence to end by itself after hold: the last renewal of the fence has hold for a life.
 func (f *Follower) Abandon(fence uint64, hold time.Duration, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

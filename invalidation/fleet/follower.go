@@ -9,23 +9,24 @@ import (
 )
 
 const (
-	// resendAfter is how long an entry that was written has to come back in the log before it is written again.
+	// resendAfter is the time that an entry has to come back in the log after it was written. Then the entry is
+	// written again.
 	resendAfter = time.Second
-	// FenceLife is how long a fence stays open whose writer gives no sign of life. A writer renews its fence after a third of
-	// that, for as long as its write is at the origin.
+	// FenceLife is how long a fence stays open whose writer gives no sign of life. A writer renews its fence after a
+	// third of FenceLife, for as long as its write is at the origin.
 	FenceLife = time.Minute
-	// firstBeat is where the heartbeats of this version begin to count, by which the others know what it does of its own accord: it has
-	// the entries that it appends told to all (R19).
+	// firstBeat is where the heartbeats of this version begin to count. The others tell by the number that this
+	// version has the server tell every appended entry to all listeners (R19).
 	firstBeat = 1 << 49
-	// tellsBeat is where those of the version before begin, which tells of the copies that it may have before it has any (R18). Versions
-	// before that count from 1.
+	// tellsBeat is where the heartbeats of the version before begin to count. That version tells of the copies that
+	// it may have before it has any (R18). The heartbeats of earlier versions count from 1.
 	tellsBeat = 1 << 48
 )
 
-// limits are what a follower remembers and for how long. They are always the defaults but in tests.
+// limits bound what a follower remembers, and for how long. Only tests use other values than defaultLimits.
 type limits struct {
-	// ring is how many entries of the log are remembered at least, to tell whether the log of the server is still the one that
-	// was applied.
+	// ring is how many entries of the log are remembered at least. By them the follower tells whether the log of the
+	// server is still the log that was applied.
 	ring int
 	// reissue is for how long after its application an entry is written again, should the whole log be lost.
 	reissue   time.Duration
@@ -34,21 +35,24 @@ type limits struct {
 
 var defaultLimits = limits{ring: 1 << 15, reissue: time.Minute, fenceLife: FenceLife}
 
-// Follower is one instance's part in the protocol: it says what to ask the server, what a reply means, which entries to write,
-// and until when the copies of the instance may be used. It has no I/O, no clock, no dice and no goroutine. A driver carries its
-// requests and gives the time, so that the same code runs against a server and in a simulation.
+// Follower is one instance's part in the protocol. A Follower says what to ask the server, what a reply means, which
+// entries to write, and until when the copies of the instance may be used. A Follower has no I/O, no clock, no
+// randomness and no goroutine. A driver carries the requests and passes the time, so that the same code runs against
+// a server and in a simulation.
 //
-// The driver sends one SyncRequest after another. All methods are safe for concurrent use: the goroutine that follows the log
-// calls Request, Receive, InstallSnapshot and Rewind, while those that serve requests call ToLog, FromLog, ApplyLocally and
-// Queue. No method calls back, and none waits for anything but the lock.
+// The driver sends one SyncRequest after another. All methods are safe for concurrent use. The driver's goroutines that
+// follow the log call Request, Receive, Hear, InstallSnapshot and Rewind, one at a time. Meanwhile the goroutines that
+// serve requests call ToLog, FromLog, ApplyLocally and Queue. No method calls back, and none waits for anything but the
+// lock.
 type Follower struct {
 	ledger   *invalidation.Ledger // fed by the follower alone, under mu
-	lease    *invalidation.Lease  // extended and revoked by the follower alone, under mu; read by everybody without
+	lease    *invalidation.Lease  // extended and revoked by the follower alone, under mu; others read without mu
 	duration time.Duration        // of the lease
 	name     string
 	limits   limits
 
-	// mu guards everything below. It is never held across I/O: the follower does none. Under it the ledger's locks are taken.
+	// mu guards everything below. mu is never held across I/O: the follower does none. Holders of mu take the
+	// ledger's locks.
 	mu        lockorder.RWMutex[lockorder.Follower]
 	beat      uint64 // of the latest request: a reply to an earlier one is ignored
 	positions positions
@@ -56,18 +60,19 @@ type Follower struct {
 	detector  failureDetector
 	fences    openFences
 	pending   pendingEntries
-	notices   map[string][]byte // the last on each subject, to be written into a new log
+	notices   map[string][]byte // the last notice on each subject, to be written into a new log
 	events    []Event           // since the last call of Events
 	complete  time.Time         // when the ledger was last known to hold the whole log; zero: never
 	heldSince time.Time         // since when the lease has held without a break
 	heldIn    History           // in which log and term
 	behind    uint64            // entries that the log had beyond the ledger at the last reply
-	floor     uint64            // of the log, at the last reply
-	logLease  time.Duration     // SyncReply.Longest of the last reply
-	withheld  bool              // the lease, until Release
+	// Seq below which the server had forgotten marks at the last reply
+	floor    uint64
+	logLease time.Duration // SyncReply.Longest of the last reply
+	withheld bool          // no lease is taken until Release
 }
 
-// Event is something that the log has brought, for those who wait for an entry or listen to notices.
+// Event is an occurrence in the log, for goroutines that wait for an entry or listen to notices.
 type Event struct {
 	Nonce    uint64
 	Seq      uint64
@@ -78,8 +83,8 @@ type Event struct {
 	Lost bool
 }
 
-// NewFollower makes a follower that feeds a ledger which nothing else feeds, and extends a lease which nothing else extends.
-// salt spreads in time what several instances would do at once, and should differ between them.
+// NewFollower makes a follower. Nothing else may feed the ledger or extend the lease. salt spreads in time the
+// actions that several instances would take at once, and should differ between instances.
 func NewFollower(l *invalidation.Ledger, lease *invalidation.Lease, duration time.Duration, name string, salt uint64) *Follower {
 	return &Follower{
 		ledger: l, lease: lease, duration: duration, name: name, limits: defaultLimits,
@@ -92,8 +97,8 @@ func NewFollower(l *invalidation.Ledger, lease *invalidation.Lease, duration tim
 	}
 }
 
-// Withhold keeps this instance from holding a lease until Release, and revokes the one that it holds: others do not know yet of what it
-// may have copies (R18).
+// Withhold keeps this instance from holding a lease until Release, and revokes the lease that the instance holds. The
+// others do not know yet which copies this instance may have (R18).
 func (f *Follower) Withhold(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -108,14 +113,15 @@ func (f *Follower) Release() {
 	f.withheld = false
 }
 
-// AllTell reports whether every instance on the list at the last reply is of a version that tells of its copies (R18).
+// AllTell reports whether every instance on the list of the last reply is of a version that tells of its copies
+// (R18).
 func (f *Follower) AllTell() bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return f.detector.allCountFrom(tellsBeat)
 }
 
-// Request is the next SyncRequest. From now on the reply to any earlier one is ignored.
+// Request returns the next SyncRequest. From then on Receive ignores the reply to any earlier request.
 func (f *Follower) Request(now time.Time) SyncRequest {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,8 +134,9 @@ func (f *Follower) Request(now time.Time) SyncRequest {
 	}
 }
 
-// held is for how long the lease has held in the present term, and with the present edition of the list: others that started since take its word
-// for that no instance holds a lease which is not on it. The caller holds mu.
+// held returns for how long the lease has held in the present term, and with the present edition of the list.
+// Instances that started since infer from held that no instance holds a lease which is not on the list (R16). The
+// caller holds mu.
 func (f *Follower) held(now time.Time) time.Duration {
 	if !f.lease.Valid(now) || f.heldIn != f.positions.history.in(f.positions.term()) {
 		return 0
@@ -137,14 +144,15 @@ func (f *Follower) held(now time.Time) time.Duration {
 	return min(now.Sub(f.heldSince), now.Sub(f.grace.edited))
 }
 
-// Receive takes in the reply to a request, and says what to do next. The order of its steps is rule R7: the entries are in the
-// ledger before the lease is extended. Extended first, a request between the two steps would find the lease held and a ledger
-// without the entries, and would use a copy that a purge has named which was confirmed because this instance's lease had lapsed.
+// Receive takes in the reply to a request, and returns what the driver does next. The order of the steps is rule R7:
+// the entries are in the ledger before the lease is extended. Were the lease extended first, a request between the
+// two steps would find the lease held and a ledger without the entries. Such a request could use a copy that a purge
+// has named, although the purge was confirmed because this instance's lease had lapsed.
 func (f *Follower) Receive(q SyncRequest, r SyncReply, now time.Time) Step {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if q.Beat != f.beat {
-		return Idle // the reply to an earlier request says nothing of now
+		return Idle // the reply to an earlier request says nothing of the present
 	}
 	f.grace.observeServer(r, now)
 	switch r.Status {
@@ -182,13 +190,13 @@ func (f *Follower) Receive(q SyncRequest, r SyncReply, now time.Time) Step {
 	return Idle
 }
 
-// extendLease lets copies be used for another lease, counted from when the request was sent whose reply completed the ledger
-// (R7). The others count from when they see this instance's heartbeat change, which is after the request was sent, and so never
-// give up an instance that holds a lease. Counted from the arrival of a reply that was slow, or that waited for a frozen process
-// to go on, the lease would end later than the others believe.
+// extendLease lets copies be used for another lease. The lease counts from when the request was sent whose reply
+// completed the ledger (R7). The others count from when they see this instance's heartbeat change, which is after the
+// request was sent. So they never give up an instance that holds a lease. Counted from the arrival of a reply that
+// was slow, or that waited for a frozen process to go on, the lease would end later than the others believe.
 //
-// A server that does not name itself extends no lease: its terms could not be told apart, and a copy whose entry a failover has lost
-// would pass for one of the present log.
+// A server that does not name itself extends no lease: its terms could not be told apart, and a copy whose entry a
+// failover has lost would pass for a copy of the present log. The caller holds mu.
 func (f *Follower) extendLease(sent time.Time, live []Peer, now time.Time) {
 	term := f.positions.term()
 	if over := f.grace.over(live, term, now); !over || f.pending.owes() {
@@ -197,7 +205,8 @@ func (f *Follower) extendLease(sent time.Time, live []Peer, now time.Time) {
 	in := f.positions.history.in(term)
 	if f.grace.end(live) {
 		f.invalidateAll(now)
-		f.confirmEverything(in, now) // for the others, who would take this instance's lease for a sign that the log is whole
+		// The others would take this instance's lease for a sign that the log is whole.
+		f.confirmEverything(in, now)
 		return
 	}
 	if f.withheld {
@@ -209,7 +218,7 @@ func (f *Follower) extendLease(sent time.Time, live []Peer, now time.Time) {
 	f.lease.Extend(sent.Add(f.duration - invalidation.Margin(f.duration)))
 }
 
-// Events are those since the last call, in the order of the log.
+// Events returns the events since the last call, in the order of the log.
 func (f *Follower) Events() []Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -218,7 +227,7 @@ func (f *Follower) Events() []Event {
 	return events
 }
 
-// Applied is the Seq of the last entry applied.
+// Applied returns the Seq of the last entry applied.
 func (f *Follower) Applied() uint64 {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -232,7 +241,7 @@ func (f *Follower) Owes() bool {
 	return f.pending.owes()
 }
 
-// View is what operators see of a follower.
+// View is the state of a follower as operators see it.
 type View struct {
 	History  History
 	Applied  uint64
@@ -242,15 +251,15 @@ type View struct {
 	Peers    []Peer
 	Pending  int           // entries that wait to be written
 	LogLease time.Duration // the longest lease that the log knows of
-	Longest  time.Duration // what it is by the instances that are left
-	// Epoch is when the present one began, by which Hold tells it from others.
+	Longest  time.Duration // the longest lease of the instances that are left
+	// Epoch is the beginning of the present epoch. Hold compares epochs by it.
 	Epoch time.Time
-	// AllSpeak says that every instance on the list at the last reply is of a version whose entries are told to all as they are appended
-	// (R19). Those of others come with heartbeats alone.
+	// AllSpeak says that every instance on the list of the last reply is of a version whose entries the server tells
+	// to all listeners as the entries are appended (R19). The entries of other versions come with heartbeats alone.
 	AllSpeak bool
 }
 
-// View is a snapshot for operators. Its slices must not be changed.
+// View returns a snapshot for operators. Its slices must not be changed.
 func (f *Follower) View() View {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -261,8 +270,9 @@ func (f *Follower) View() View {
 	}
 }
 
-// Suspected are the instances whose lease must have lapsed (R14). The driver takes them off the server's list, unless their heartbeats
-// have changed since: otherwise the next invalidation waits for them, and the keys of shared claims are shared with them.
+// Suspected returns the instances whose lease must have lapsed (R14). The driver takes them off the server's list,
+// unless their heartbeats have changed since. While they stay on the list, the next invalidation waits for them, and
+// they keep their part of the keys of shared claims.
 func (f *Follower) Suspected(now time.Time) []Peer {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -276,9 +286,10 @@ func (f *Follower) ToLog(t invalidation.Token) (LogPosition, bool) {
 	return f.positions.toLog(t)
 }
 
-// FromLog implements Positions. It vouches for nothing while this instance owes an entry: a log that came back without a purge that
-// was applied here holds copies from before that purge at Seqs that are applied now, and so at later positions of the ledger than the
-// purge. Once the purge is in the log again, its position is the later one.
+// FromLog implements Positions. FromLog vouches for nothing while this instance owes an entry. A log may come back
+// without a purge that was applied here, and then holds copies from before the purge at Seqs that are applied again,
+// at later positions of the ledger than the purge. Once the purge is in the log again, the position of the purge is
+// the later one.
 func (f *Follower) FromLog(p LogPosition) (invalidation.Token, bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -288,16 +299,16 @@ func (f *Follower) FromLog(p LogPosition) (invalidation.Token, bool) {
 	return f.positions.fromLog(p)
 }
 
-// LeaseTimeout is after what time without a sign of life no instance of the fleet holds a lease, by the longest that this instance
-// has heard of.
+// LeaseTimeout returns the time after which no instance of the fleet holds a lease without a sign of life, by the
+// longest lease that this instance has heard of.
 func (f *Follower) LeaseTimeout() time.Duration {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return f.grace.leaseTimeout()
 }
 
-// Understood reports whether every live instance can read an entry with this operation as it is meant. A version that cannot
-// takes it for one that invalidates everything.
+// Understood reports whether every live instance can read an entry with this operation as the entry is meant. A
+// version that cannot takes the entry for one that invalidates everything.
 func (f *Follower) Understood(op invalidation.Operation) bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

@@ -7,39 +7,46 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// grace keeps this instance from taking a lease too early, and a purge from being confirmed too early, after a start, and after the
-// server or the log has become another one (R13, R16). Entries of the server before may be lost then, and the instances that have
-// applied them need time to write them again.
+// grace keeps this instance from taking a lease too early, and a purge from being confirmed too early. Both could
+// happen after a start, and after the server or the log has become another one (R13, R16). The former server's
+// entries may be lost then, and the instances that have applied them need time to write them again.
 //
-// Follower.mu guards all fields. Receive, InstallSnapshot and Rewind write them; Confirmation reads epochStart and longest.
+// Follower.mu guards all fields. Receive, InstallSnapshot and Rewind write them; the other methods of Follower, and
+// Confirmation, read them.
 type grace struct {
 	name  string
 	lease *invalidation.Lease
 	own   time.Duration // this instance's lease
 
-	// longest is the longest lease that any instance may hold, as far as this one has heard. It goes down only where the epoch has
-	// settled: until then an instance may hold a lease that the present server does not know of.
+	// longest is the longest lease that any instance may hold, as far as this instance has heard. longest falls only
+	// once the epoch has settled: until then an instance may hold a lease that the present server does not know of.
 	longest time.Duration
-	server  string // as the server last named itself
-	// epochStart is when the present epoch began: until then instances may have been registered with another server, or at
-	// positions of another log, and had no reason to come over. Zero: no server has answered yet.
+	server  string // name that the server last gave itself
+	// epochStart is the beginning of the present epoch. Before epochStart, instances may have been registered with
+	// another server or at positions of another log, and had no reason to come over. Zero: no server has answered
+	// yet.
 	epochStart time.Time
-	edition    string    // of the server's list of instances; empty: no reply has told it since the server is this one
-	edited     time.Time // when this instance last found the list to have another; zero: it never has
-	began      time.Time // when the grace period began; zero: none has
-	// firstBeats are the heartbeats of the others as they were first seen in the grace period. Nil: none is under way.
+	// edition is of the server's list of instances. Empty: no reply has told the edition since the server became the
+	// present one.
+	edition string
+	edited  time.Time // when this instance last found the edition changed; zero: never
+	began   time.Time // when the grace period began; zero: no grace period yet
+	// firstBeats are the heartbeats of the others as this instance first saw them in the grace period. Nil: no grace
+	// period is under way.
 	firstBeats map[string]uint64
-	// missing are the instances that were live in the log before, or on the list of a server that they have not spoken to in its
-	// present term. One that does not come over may have taken with it the only record of an invalidation.
+	// missing are the instances that were live in the log before, or on the list of a server that they have not
+	// spoken to in its present term. An instance that does not come over may have taken with it the only record of an
+	// invalidation.
 	missing []string
-	// unheard says that the grace period has ended without all live instances having said what they know.
+	// unheard says that the grace period has ended although not all live instances have told what they know.
 	unheard bool
 }
 
-// observeServer notes which server has replied. Where the server is not the one before, entries may have been lost, and an
-// instance whose lease has lapsed does not know which: it may have missed them while they were in the log. So may an instance that
-// has just started. How long the server has been up says nothing: a replica that was up all the time may have taken over without the
-// last entries. An instance whose lease holds has applied everything that a purge was confirmed for, and goes on.
+// observeServer notes which server has replied. A change of server may have lost entries. An instance whose lease has
+// lapsed does not know which entries: the instance may have missed them while they were in the log. The same holds
+// for an instance that has just started. The server's uptime says nothing: a replica that was up all the time may
+// have taken over without the last entries. An instance whose lease holds has applied every entry that a confirmed
+// purge needed, and goes on.
 func (g *grace) observeServer(r SyncReply, now time.Time) {
 	if r.Server == "" || r.Server == g.server {
 		return
@@ -51,8 +58,8 @@ func (g *grace) observeServer(r SyncReply, now time.Time) {
 	g.epochStart = now
 }
 
-// observeList notes the edition of the list. In another one, instances may have been taken off that hold leases, as where a server has just
-// taken over.
+// observeList notes the edition of the list. When the edition changes, somebody may have taken instances off the list
+// that hold leases, as when a server has just taken over. So a new epoch begins.
 func (g *grace) observeList(r SyncReply, now time.Time) {
 	if g.edition != "" && g.edition != r.Edition {
 		g.epochStart, g.edited = now, now
@@ -60,7 +67,7 @@ func (g *grace) observeList(r SyncReply, now time.Time) {
 	g.edition = r.Edition
 }
 
-// heed notes how long the others may hold a lease.
+// heed notes how long the others may hold a lease, as the reply tells.
 func (g *grace) heed(r SyncReply, now time.Time) {
 	longest := max(r.Longest, g.longestOf(r.Live))
 	if longest > g.longest || !now.Before(g.settled()) {
@@ -68,8 +75,8 @@ func (g *grace) heed(r SyncReply, now time.Time) {
 	}
 }
 
-// longestHeard is the longest lease that an instance may hold which is not on the list. One that starts waits for that too, and hears of it from
-// those alone that have known the server or the log before.
+// longestHeard returns the longest lease that an instance may hold which is not on the list. An instance that starts
+// waits for that lease too, and hears of the lease only from instances that have known the server or the log before.
 func (g *grace) longestHeard(now time.Time) time.Duration {
 	if now.Before(g.settled()) {
 		return g.longest
@@ -77,8 +84,8 @@ func (g *grace) longestHeard(now time.Time) time.Duration {
 	return g.own
 }
 
-// longestLeft is what the longest lease of the log may be set to at a time: to that of the instances that are on the list, once the
-// epoch has settled. Whoever went off the list holds no lease.
+// longestLeft returns the value to which the longest lease in the log may be set at now. Once the epoch has settled,
+// that is the longest lease of the instances on the list: an instance that went off the list holds no lease.
 func (g *grace) longestLeft(inLog time.Duration, live []Peer, now time.Time) time.Duration {
 	if now.Before(g.settled()) {
 		return inLog
@@ -94,24 +101,26 @@ func (g *grace) longestOf(live []Peer) time.Duration {
 	return longest
 }
 
-// leaseTimeout is how long any instance may hold a lease without a sign of life.
+// leaseTimeout returns how long any instance may hold a lease without a sign of life.
 func (g *grace) leaseTimeout() time.Duration { return invalidation.Timeout(g.longest) }
 
-// settled is from when on an instance that is not registered can hold no lease from before the present epoch.
+// settled returns the moment from which on an instance that is not registered can hold no lease from before the
+// present epoch.
 func (g *grace) settled() time.Time { return g.epochStart.Add(g.leaseTimeout()) }
 
-// begin starts a grace period: it lasts for as long as another instance may hold a lease from before, and until all live
-// instances have said what they know (quorumSettled).
+// begin starts a grace period. The period lasts for as long as another instance may hold a lease from before, and
+// until all live instances have told what they know (quorumSettled).
 func (g *grace) begin(now time.Time) {
 	g.began, g.firstBeats, g.unheard = now, map[string]uint64{}, false
 }
 
-// graceAtMost is how many lease timeouts of the fleet a grace period takes at most: who owes an entry has written it after one, and
-// whoever has died is off the list after two. One on the list that goes on owing, or whose heartbeat never changes although nobody
-// takes it off, is none that will tell anything, and counts as one that has not come over.
+// graceAtMost is the length of a grace period, in lease timeouts of the fleet, that no period exceeds. An instance
+// that owes an entry has written the entry after one timeout, and an instance that has died is off the list after
+// two. An instance on the list that goes on owing, or whose heartbeat never changes although nobody takes the
+// instance off, will tell nothing, and counts as one that has not come over.
 const graceAtMost = 3
 
-// over reports whether there is no grace period, or whether the one that began may end now. term is the present one.
+// over reports whether no grace period is under way, or the one under way may end at now. term is the present term.
 func (g *grace) over(live []Peer, term uint32, now time.Time) bool {
 	if g.firstBeats == nil {
 		return true
@@ -126,16 +135,17 @@ func (g *grace) over(live []Peer, term uint32, now time.Time) bool {
 	return g.unheard || quorum && waited >= g.leaseTimeout()
 }
 
-// quorumSettled reports whether all live instances have said what they know: the heartbeat of each has changed since the grace
-// period began, and none has an entry left to write. The quorum is all of them, since any one may be the only one to know an entry.
-// An instance that has died does not hold up the others for ever: it is suspected, and taken off the list (and see graceAtMost).
+// quorumSettled reports whether all live instances have told what they know: the heartbeat of each has changed since
+// the grace period began, and none has an entry left to write. The quorum is all instances, since any single instance
+// may be the only one that knows an entry. A dead instance does not hold up the others for ever: the others suspect
+// the instance and take it off the list (and see graceAtMost).
 func (g *grace) quorumSettled(live []Peer, term uint32) bool {
 	settled := true
 	for _, p := range live {
 		first, seen := g.firstBeats[p.Name]
 		if !seen {
 			g.firstBeats[p.Name] = p.Beat
-			if p.Lease > 0 && p.Term != term { // a version that does not say its lease does not say its term either
+			if p.Lease > 0 && p.Term != term { // a version that does not tell its lease does not tell its term either
 				g.missing = append(g.missing, p.Name)
 			}
 		}
@@ -146,11 +156,14 @@ func (g *grace) quorumSettled(live []Peer, term uint32) bool {
 	return settled
 }
 
-// vouched reports whether another instance has gone through all that this one would wait for: it has held its lease in the present
-// term for as long as any instance may hold one. What was confirmed before the term, it had applied, and has written again where that
-// was lost; and whoever has not come over to the term since can hold no lease. Its heartbeat must have changed in the grace period: a
-// server that comes back has a list from before, which says what was true then. A lower one is from before, too: no instance counts back.
-// What it has gone through before the present edition of the list says nothing of who was taken off.
+// vouched reports whether another instance has gone through all that this instance would wait for: the other has held
+// its lease in the present term for as long as any instance may hold one. The other had applied every entry that was
+// confirmed before the term, and has written the lost ones among them again. An instance that has not come over to
+// the term since can hold no lease.
+//
+// The heartbeat of the voucher must have risen in the grace period. A server that comes back has an old list, which
+// says what was true then. A lower heartbeat comes from an old list, too: no instance counts back. A lease that the
+// voucher has held since before the present edition of the list says nothing of the instances that were taken off.
 func (g *grace) vouched(live []Peer, term uint32, now time.Time) bool {
 	for _, p := range live {
 		first, seen := g.firstBeats[p.Name]
@@ -169,7 +182,7 @@ func (g *grace) vouched(live []Peer, term uint32, now time.Time) bool {
 	return false
 }
 
-// end ends the grace period, and reports whether an instance has not come over that may know more than the log.
+// end ends the grace period. someMissing says that an instance which may know more than the log has not come over.
 func (g *grace) end(live []Peer) (someMissing bool) {
 	gone := func(name string) bool {
 		return !slices.ContainsFunc(live, func(p Peer) bool { return p.Name == name })

@@ -6,14 +6,15 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// Heard is an entry that came without being asked for, beside the heartbeats.
+// Heard is an entry that the server sent beside the heartbeats, without a request.
 type Heard struct {
 	invalidation.Record
-	Previous uint64 // nonce of the entry before it, as its writer's server has noted beside it; zero: not known
+	Previous uint64 // nonce of the entry before, as the writer's server has noted it; zero: not known
 }
 
-// Hear applies an entry that came beside the heartbeats, and reports whether it did: it takes only the one that follows on the last
-// applied, by its Seq and by the nonce before it (R19). It extends no lease. It must not be called between a request and its reply.
+// Hear applies an entry that came beside the heartbeats, and reports whether Hear has applied the entry. Hear applies
+// only the entry that follows on the last one applied, by its Seq and by the nonce of the entry before (R19). Hear
+// extends no lease. Hear must not be called between a request and its reply.
 func (f *Follower) Hear(e Heard, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -25,8 +26,8 @@ func (f *Follower) Hear(e Heard, now time.Time) bool {
 	return true
 }
 
-// Has reports whether the entry with that Seq and nonce is applied here, and still in the log as far as is known here: so that it can be
-// acknowledged although a heartbeat had brought it before.
+// Has reports whether the entry with that Seq and nonce is applied here, and still in the log as far as this instance
+// knows. The instance can then acknowledge an entry that a heartbeat had brought before.
 func (f *Follower) Has(seq, nonce uint64) bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -34,7 +35,7 @@ func (f *Follower) Has(seq, nonce uint64) bool {
 	return ok && e.record.Nonce == nonce && seq <= f.positions.applied
 }
 
-// Place is what this instance has applied last, and of which log.
+// Place returns the last entry that this instance has applied, and the log of the entry.
 func (f *Follower) Place() (History, Place) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

@@ -11,27 +11,28 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// maxPending bounds the entries that wait to be written. Beyond it one entry takes the place of all: everything is to be confirmed.
+// maxPending bounds the entries that wait to be written. Beyond maxPending one entry replaces all of them, by which
+// everything has to be confirmed.
 const maxPending = 1 << 16
 
-// pendingEntries are the entries that this instance has to write to the log, unless another instance does so first. Each has a
-// key (Record.Repeats), which every instance with the same reason to write the entry derives alike: the first entry with that
-// key in the log settles the matter for all. An entry stays pending until it comes back in the log: the server
-// may lose what was sent.
+// pendingEntries are the entries that this instance has to write to the log, unless another instance does so first.
+// Each entry has a key (Record.Repeats). Every instance with the same reason to write the entry derives the same key:
+// the first entry with that key in the log settles the matter for all. An entry stays pending until the log brings it
+// back, since the server may lose what was sent.
 //
 // Follower.mu guards all fields. The goroutine that follows the log and those that serve requests write them.
 type pendingEntries struct {
-	salt  uint64 // of this instance
+	salt  uint64 // random number of this instance; see ownKey
 	byKey map[uint64]*pendingEntry
 }
 
 type pendingEntry struct {
 	record invalidation.Record
 	due    time.Time
-	owed   bool // no other instance may know of the entry: no lease is taken before it is in the log (R12)
+	owed   bool // no other instance may know of the entry: no lease before the log has it (R12)
 }
 
-// add has an entry written at a time, and again until it comes back in the log.
+// add has an entry written at due, and again until the entry comes back in the log.
 func (p *pendingEntries) add(key uint64, r invalidation.Record, due time.Time, owed bool) {
 	if len(p.byKey) >= maxPending {
 		clear(p.byKey)
@@ -51,7 +52,8 @@ func (p *pendingEntries) owes() bool {
 	return false
 }
 
-// observe takes note of what an entry of the log settles, and of the repetition that the entry asks for (Record.Settle).
+// observe removes the pending entries that an entry of the log settles, and adds the repetition that the entry asks
+// for (Record.Settle).
 func (p *pendingEntries) observe(r invalidation.Record, now time.Time) {
 	delete(p.byKey, r.Nonce)
 	if r.Repeats != 0 {
@@ -70,7 +72,7 @@ func (p *pendingEntries) observe(r invalidation.Record, now time.Time) {
 	}
 }
 
-// take appends the entries that are due, up to most records altogether. Each is due again after resendAfter.
+// take appends the entries that are due, until due holds most records. Each entry is due again after resendAfter.
 func (p *pendingEntries) take(due []invalidation.Record, most int, now time.Time) []invalidation.Record {
 	for _, key := range slices.Sorted(maps.Keys(p.byKey)) {
 		if len(due) >= most {
@@ -87,31 +89,33 @@ func (p *pendingEntries) take(due []invalidation.Record, most int, now time.Time
 // ownKey derives a key that no other instance derives.
 func (p *pendingEntries) ownKey(of uint64, why string) uint64 { return keyOf(of^p.salt, why) }
 
-// jitter is how much later than another instance this one writes what each of them would write: the first to write spares the
-// others.
+// jitter returns this instance's delay, up to 400 ms, before an entry that several instances would write. Delays
+// differ between instances, so that the first to write spares the others.
 func (p *pendingEntries) jitter(key uint64) time.Duration {
 	return time.Duration(p.ownKey(key, "stagger")%400) * time.Millisecond
 }
 
-// keyOf derives a key that every instance derives alike. Instances of other versions have to: the words are part of the protocol.
+// keyOf derives a key that every instance derives alike. Instances of other versions have to derive the same key: the
+// words in why are part of the protocol.
 func keyOf(of uint64, why string) uint64 {
 	return xxhash.Sum64String(string(binary.BigEndian.AppendUint64(nil, of)) + why)
 }
 
-// expiryKey is the key under which an instance writes the end of a fence whose writer has died.
+// expiryKey returns the key under which an instance writes the end of a fence whose writer has died.
 func expiryKey(fence uint64) uint64 { return keyOf(fence, "expiry") }
 
-// Queue has an entry written as soon as the server can be reached, under a key that nothing else has. The caller has applied the
-// entry with ApplyLocally.
+// Queue has an entry written as soon as the server can be reached, under a key that no other entry has. The caller
+// has applied the entry with ApplyLocally.
 func (f *Follower) Queue(key uint64, r invalidation.Record, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.pending.add(key, r, now, true)
 }
 
-// Due are the records to be written now, as many as asked for: renewals of this instance's fences, what was lost or queued,
-// repetitions, and the ends of fences whose writer has died. The driver draws a nonce for each. A record that does not come back
-// in the log is handed out again.
+// Due returns the records to be written at now: renewals of this instance's fences, entries that were lost or queued,
+// repetitions, and the ends of fences whose writer has died. All renewals come first; the other records fill the
+// result up to most records. The driver draws a nonce for each. A record that does not come back in the log is handed
+// out again.
 func (f *Follower) Due(most int, now time.Time) []invalidation.Record {
 	f.mu.Lock()
 	defer f.mu.Unlock()

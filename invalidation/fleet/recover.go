@@ -9,11 +9,12 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// Snapshot is what the log amounts to, for an instance that has not followed it. The parts may be read at different moments after
-// Seq, since marks only rise: what a part shows beyond Seq comes again with the entries after Seq.
+// Snapshot is the state that the log amounts to, for an instance that has not followed the log. The server may read
+// the parts at different moments after Seq, since marks only rise: an entry beyond Seq that a part already shows
+// comes again with the entries after Seq.
 type Snapshot struct {
 	History History
-	// Previous is the history that the instance followed which began this one; zero: none, or not known.
+	// Previous is the history that the first instance of this history had followed before. Zero: none, or not known.
 	Previous History
 	Seq      uint64
 	Nonce    uint64 // of the entry at Seq
@@ -21,12 +22,12 @@ type Snapshot struct {
 	Marks    []Mark
 	Fences   []invalidation.Record // BeginFence of the open ones
 	Notices  []invalidation.Notice
-	// Unread are the subjects of notices that are there and cannot be read, or are not to be heeded. Whoever listens has to know that
-	// something was said: it is told as Unreadable.
+	// Unread are the subjects of notices that the server has, but that cannot be read or must not be followed. A
+	// listener has to know that the notices exist: InstallSnapshot reports their body as Unreadable.
 	Unread []string
 }
 
-// Unreadable is the body of a notice in place of one that cannot be read. It is no body that anybody announces.
+// Unreadable is the body that stands for a notice which cannot be read. Nobody announces this body.
 const Unreadable = "\x00"
 
 // Mark is the last invalidation of one member.
@@ -36,7 +37,8 @@ type Mark struct {
 	Soft bool
 }
 
-// InstallSnapshot takes in a snapshot: of the log that this instance follows, where that was trimmed (R9b), or of another (R10).
+// InstallSnapshot takes in a snapshot, either of the log that this instance follows, where the server has trimmed
+// that log (R9b), or of another log (R10).
 func (f *Follower) InstallSnapshot(s Snapshot, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -55,9 +57,10 @@ func (f *Follower) InstallSnapshot(s Snapshot, now time.Time) {
 	}
 }
 
-// installMarks applies the marks that this instance lacks. A mark beyond the snapshot's Seq is applied at that Seq: the entry that
-// set it follows in the log. Applied at its own Seq, the mark would move the ledger beyond entries that are still to
-// come, and a copy fetched meanwhile would count as newer than those. The caller holds mu.
+// installMarks applies the marks that this instance lacks. A mark beyond the snapshot's Seq is applied at that Seq,
+// since the entry that set the mark follows in the log. Applied at its own Seq, the mark would move the ledger beyond
+// entries that are still to come, and a copy fetched meanwhile would count as newer than those entries. The caller
+// holds mu.
 func (f *Follower) installMarks(s Snapshot, now time.Time) {
 	slices.SortFunc(s.Marks, func(a, b Mark) int { return cmp.Compare(a.Seq, b.Seq) })
 	offset, known := f.positions.offset(), f.positions.applied
@@ -76,10 +79,11 @@ func (f *Follower) installMarks(s Snapshot, now time.Time) {
 	}
 }
 
-// installFences opens the fences that are open on the server. With newLog it ends none: a log that does not know of a fence does not say
-// that the fence has ended, and its writer may take it to stand for as long as that one holds its lease (R15). In the same log it ends the
-// others, except this instance's own: their beginning may be on its way. It brings the ledger to the snapshot's position. The caller
-// holds mu.
+// installFences opens the fences that are open on the server, and brings the ledger to the snapshot's position. With
+// newLog, installFences ends no fence: another log that lacks a fence does not say that the fence has ended, and the
+// writer of the fence may rely on the fence for as long as the writer holds its lease (R15). In the same log,
+// installFences ends the fences that the snapshot lacks, apart from fences that this instance renews: their beginning
+// may still be on its way. The caller holds mu.
 func (f *Follower) installFences(fences []invalidation.Record, newLog bool, now time.Time) {
 	position, open := f.positions.local, map[uint64]bool{}
 	for _, r := range fences {
@@ -99,13 +103,14 @@ func (f *Follower) installFences(fences []invalidation.Record, newLog bool, now 
 	f.ledger.Apply(invalidation.Entry{Position: position, Operation: invalidation.Announce}, now)
 }
 
-// enterHistory leaves one log for another (R10). The late entries of the old log are written into the new one: an instance that
-// had not applied them yet must not miss them. An instance whose lease has lapsed may be the one that has missed something: it waits for
-// the others to write, and gives up its copies after a time out of touch that is longer than the others remember.
+// enterHistory leaves one log for another (R10). The late entries of the old log are written into the new one, since
+// an instance that had not applied them yet must not miss them. An instance whose lease has lapsed may itself have
+// missed an entry. Such an instance waits for the others to write, and gives up its copies after a time out of touch
+// that is longer than the others remember.
 //
-// The new log may also be an old one: a server that was restored holds copies from before purges that are older than the others
-// remember. Only a log that was begun by an instance which left the same log as this one is known to have come after it; in any other,
-// everything has to be confirmed. The caller holds mu.
+// The new log may also be an old one: a server that was restored holds copies from before purges that are older than
+// the others remember. Only a log that was begun by an instance which left the same log as this instance is known to
+// have come later. In any other log, everything has to be confirmed. The caller holds mu.
 func (f *Follower) enterHistory(h, previous History, now time.Time) {
 	if left := f.positions.history; left != (History{}) {
 		f.grace.epochStart = now // no instance has to be in the new log yet
@@ -134,19 +139,20 @@ func (f *Follower) enterHistory(h, previous History, now time.Time) {
 	f.positions.enter(h)
 }
 
-// confirmEverything has all copies confirmed by the origin before they are used, on all instances. All that have the same reason, a
-// log that was left or a term that began, derive the same key. The caller holds mu.
+// confirmEverything has the origin confirm all copies before any instance uses them. All instances with the same
+// reason, a log that was left or a term that began, derive the same key, so that one of them writes the entry. The
+// caller holds mu.
 func (f *Follower) confirmEverything(reason History, now time.Time) {
 	key := keyOf(binary.BigEndian.Uint64(reason[:])^binary.BigEndian.Uint64(reason[len(reason)-8:]), "confirm everything")
 	due := now.Add(f.pending.jitter(key))
 	f.pending.add(key, invalidation.Record{Operation: invalidation.InvalidateConfirm, IDs: []invalidation.ID{allID}}, due, true)
 }
 
-// lose tells of an entry that is not in the log any more, and reissues it where asked to. The caller holds mu.
+// lose reports an entry that the log has lost, and reissues the entry if reissue is set. The caller holds mu.
 //
-// The key of the new entry is that of the lost one, or its nonce: every instance that has applied the lost entry derives the same
-// key, and the first to write spares the others. The nonce is another: with the old one, an entry at the same Seq after other
-// entries would make two logs match that differ.
+// The key of the new entry is the key of the lost entry, or its nonce: every instance that has applied the lost entry
+// derives the same key, and the first to write spares the others. The new entry has another nonce: with the old
+// nonce, an entry at the same Seq after other entries would make two logs match that differ.
 func (f *Follower) lose(r invalidation.Record, now time.Time, reissue bool) {
 	f.events = append(f.events, Event{Nonce: r.Nonce, Lost: true})
 	if !reissue || len(r.IDs) == 0 && r.Operation != invalidation.Announce {
@@ -157,18 +163,19 @@ func (f *Follower) lose(r invalidation.Record, now time.Time, reissue bool) {
 		key = r.Nonce
 	}
 	if r.Operation == invalidation.BeginFence {
-		// Its end may be in the log already, and a beginning after its end would stay open for ever. On this instance the fence
-		// stays open as it is.
+		// The end of the fence may be in the log already, and a beginning after its end would stay open for ever. On
+		// this instance the fence stays open as it is.
 		r.Operation, r.Fence, r.Life = invalidation.Invalidate, 0, 0
 	}
 	f.pending.add(key, r, now.Add(f.pending.jitter(key)), true)
 }
 
-// Place is where an entry stands in a log. Two logs that have the same nonce at the same Seq are the same up to there.
+// Place is the position of an entry in a log. Two logs that have the same nonce at the same Seq are the same up to
+// that Seq.
 type Place struct{ Seq, Nonce uint64 }
 
-// LastCommon is the first of the places, which must be in descending order, at which the server's log is the one that was applied
-// here.
+// LastCommon returns the first of the places at which the server's log equals the log that was applied here. places
+// must be in descending order. ok is false if no place is common.
 func (f *Follower) LastCommon(places []Place) (common Place, ok bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -180,15 +187,17 @@ func (f *Follower) LastCommon(places []Place) (common Place, ok bool) {
 	return Place{}, false
 }
 
-// Rewind goes back to the last entry in common, from where the log is followed anew (R9). The entries beyond that one stay applied
-// here, and are written again for the others. Without an entry in common nothing is known any more: the lease is revoked,
-// all copies become unusable, and the next reply asks for a snapshot.
+// Rewind goes back to the last common entry, and the log is followed anew from there (R9). The entries beyond the
+// common entry stay applied here, and are written again for the others. Without a common entry this instance knows
+// nothing of the log any more: Rewind revokes the lease and makes all copies unusable, and the next reply asks for a
+// snapshot.
 func (f *Follower) Rewind(common Place, found bool, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, known := f.positions.ring.at(common.Seq)
 	if !found || !known {
-		f.lease.Revoke(now) // copies of others could be judged by what is left of the log, which is too little
+		// The lease ends because what is left of the log is too little to judge the copies of other instances by.
+		f.lease.Revoke(now)
 	}
 	if !f.lease.Valid(now) {
 		f.grace.begin(now)

@@ -6,7 +6,8 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// ring holds the latest entries of the log, without gaps: at least as many as are asked for, once there were as many.
+// ring holds the latest entries of the log, without gaps. Once push has had least entries in a row, the ring holds at
+// least that many.
 type ring struct {
 	entries []ringEntry
 	first   uint64 // Seq of entries[0]
@@ -17,7 +18,7 @@ type ringEntry struct {
 	at     time.Time // of the application
 }
 
-// push adds the entry after the latest one. An entry that does not follow that one begins the ring anew.
+// push adds an entry. An entry that does not follow the latest one begins the ring anew.
 func (r *ring) push(record invalidation.Record, least int, now time.Time) {
 	switch {
 	case len(r.entries) == 0 || record.Seq != r.next():
@@ -29,10 +30,10 @@ func (r *ring) push(record invalidation.Record, least int, now time.Time) {
 	r.entries = append(r.entries, ringEntry{record, now})
 }
 
-// next is the Seq after the latest entry.
+// next returns the Seq after the latest entry.
 func (r *ring) next() uint64 { return r.first + uint64(len(r.entries)) }
 
-// at is the entry with a Seq; ok is false where the ring does not hold it.
+// at returns the entry with a Seq; ok is false where the ring does not hold the entry.
 func (r *ring) at(seq uint64) (e ringEntry, ok bool) {
 	if seq < r.first || seq >= r.next() {
 		return ringEntry{}, false

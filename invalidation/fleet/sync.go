@@ -6,25 +6,30 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// SyncRequest is a heartbeat. One message registers the instance as live, acknowledges what the instance has applied, and asks
-// for the entries after that. The server carries it out in one atomic step: between the registration and the reading of the
-// entries no other instance can append one that neither sees.
+// SyncRequest is a heartbeat. One message registers the instance as live, acknowledges the entries that the instance
+// has applied, and asks for the entries after those. The server carries the request out in one atomic step: between
+// the registration and the reading of the entries no other instance can append an entry that neither step sees.
 type SyncRequest struct {
 	History   History // of the log that the instance follows; zero: none yet
 	Term      uint32  // the latest that the instance knows; zero: none
-	Beat      uint64  // counts the requests of this instance: the failure detectors of the others watch it change
+	Beat      uint64  // counts the requests of this instance: the failure detectors of the others watch the number change
 	Applied   uint64  // Seq of the last entry applied: the acknowledgement
-	Nonce     uint64  // of that entry, by which the server sees whether both mean the same entry
+	Nonce     uint64  // of that entry: the server compares it with the nonce at Applied
 	Retention time.Duration
 	Owes      bool          // the instance has entries to write that no other instance may know of
-	Lease     time.Duration // how long the instance uses copies without news: others may wait by it
-	Held      time.Duration // for how long the instance has held a lease in Term without a break; zero: it holds none
-	Edition   string        // of the list of instances, as the last reply had it; with another the server takes it that Held is zero
-	Longest   time.Duration // the longest lease that any instance may hold: the server may be another, which has not heard of it
-	Sent      time.Time     // by the clock of the instance, before the request leaves; it is not sent
+	Lease     time.Duration // how long the instance uses copies without news: others may wait by this length
+	// Held is for how long the instance has held a lease in Term without a break. Zero: the instance holds none.
+	Held time.Duration
+	// Edition is the edition of the list of instances, as the last reply told it. Where the list has another, the
+	// server takes Held for zero.
+	Edition string
+	// Longest is the longest lease that any instance may hold, since another server may have taken over that has not
+	// heard of this lease.
+	Longest time.Duration
+	Sent    time.Time // by the clock of the instance, before the request leaves; not part of the message
 }
 
-// Status is how the server's log stands to the entry that a SyncRequest acknowledges.
+// Status is the relation of the server's log to the entry that a SyncRequest acknowledges.
 type Status uint8
 
 const (
@@ -40,26 +45,28 @@ const (
 	Gap
 )
 
-// SyncReply is the server's reply to a SyncRequest. The fields from Terms on have a meaning only with the status Current.
+// SyncReply is the server's reply to a SyncRequest. The fields from Terms on have a meaning only with the status
+// Current.
 type SyncReply struct {
 	Status Status
-	// Server names one life of the server process: after a restart and after a failover the name is another. Empty: the
-	// server did not say, and no lease is taken.
+	// Server names one life of the server process: the name changes with a restart and with a failover. Empty: the
+	// server did not say, and the instance takes no lease.
 	Server string
 
-	Terms   []Term                // all of them, if the latest is not the one of the request
+	Terms   []Term                // all terms, if the latest is not the term of the request
 	Seq     uint64                // of the last entry of the log
 	Floor   uint64                // Seq below which the server has forgotten marks
 	Longest time.Duration         // the longest lease that instances of this log are known to use; zero: not known
 	Records []invalidation.Record // the entries after SyncRequest.Applied, as many as fit
-	Live    []Peer                // the instances that are registered, including the one that asks
-	Edition string                // of the list that Live is; see List
+	Live    []Peer                // the registered instances, including the one that asks
+	Edition string                // of the list in Live; see List
 }
 
-// List is the list of instances on a server, as it was in the step that appended an entry. The zero value is that of no server.
+// List is the list of instances on a server, as the list was in the step that appended an entry. The zero value is
+// the list of no server.
 type List struct {
 	Server string // as in SyncReply
-	// Edition is another after somebody who is no instance has taken instances off the list, or put them on.
+	// Edition changes after somebody who is no instance has taken instances off the list, or has put instances on.
 	Edition string
 	Names   []string
 }
@@ -70,16 +77,17 @@ type Peer struct {
 	Beat    uint64
 	Applied uint64
 	Owes    bool
-	Lease   time.Duration // zero: a version that does not say; see lease
-	Term    uint32        // in which Held is counted
+	Lease   time.Duration // zero: a version that does not tell; see Peer.lease
+	Term    uint32        // the term in which Held is counted
 	Held    time.Duration
-	// Entry is what the server's list says of it, as it stands there, which need not be how this version writes it. Whoever takes it off
-	// the list names that, so that nobody is taken off who has given a sign of life since.
+	// Entry is the text of this instance on the server's list, exactly as the server holds it; other versions may
+	// write another text. To take an instance off the list, the reaper names this text, so that no instance is taken
+	// off that has given a sign of life since.
 	Entry string
 }
 
-// lease is how long a peer may use copies without news, at most. A version that does not say may use any lease that can be
-// configured.
+// lease returns how long a peer may use copies without news, at most. An instance of a version that does not tell may
+// use any lease that can be configured.
 func (p Peer) lease() time.Duration {
 	if p.Lease <= 0 {
 		return invalidation.MaxLease
@@ -87,7 +95,7 @@ func (p Peer) lease() time.Duration {
 	return p.Lease
 }
 
-// Step is what the driver of a Follower has to do after a reply.
+// Step is the next action of a Follower's driver after a reply.
 type Step uint8
 
 const (
@@ -99,7 +107,7 @@ const (
 	CreateLog
 	// FetchSnapshot: read a Snapshot, hand it to InstallSnapshot, and sync again.
 	FetchSnapshot
-	// CompareLogs: read the log backwards, hand the places of its entries to LastCommon until that finds one, call Rewind, and
-	// sync again.
+	// CompareLogs: read the log backwards, pass the places of its entries to LastCommon until LastCommon finds one,
+	// call Rewind, and sync again.
 	CompareLogs
 )

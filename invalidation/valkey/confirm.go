@@ -9,19 +9,21 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// confirmations are the entries that somebody waits for. A writer of an entry registers a waiter before the entry is written; the
-// syncer brings the entry back from the log, and watches the other instances apply it.
+// confirmations are the entries that goroutines wait for. The writer of an entry registers a waiter before the entry
+// is written. The syncer or the hinter brings the entry back from the log. The waiter then waits until the other
+// instances have applied the entry: heartbeats of the syncer and messages to the hinter tell that they have.
 //
-// Under mu the follower's lock is taken, and nothing is waited for: each waiter's channel has room for its one outcome.
+// Holders of mu take the follower's lock, and wait for nothing else: each waiter's channel has room for its one
+// outcome.
 type confirmations struct {
 	mu      lockorder.Mutex[lockorder.Confirmations]
 	byNonce map[uint64]*waiter // of entries on their way; guarded by mu
 	open    []*waiter          // of entries that others have to apply; guarded by mu
-	oldest  time.Time          // since when open has waiters; zero: none; guarded by mu
-	newest  time.Time          // when the last one came to open; guarded by mu
+	oldest  time.Time          // since when open has waiters; zero: no waiters; guarded by mu
+	newest  time.Time          // when the last waiter was added to open; guarded by mu
 }
 
-// waiter waits for one entry. All but result are guarded by confirmations.mu; the syncer alone sets watch and event.
+// waiter waits for one entry. confirmations.mu guards all fields but result; only deliver sets watch and event.
 type waiter struct {
 	wait    invalidation.Wait
 	witness fleet.Witness
@@ -30,15 +32,15 @@ type waiter struct {
 	result  chan outcome // has room for one
 }
 
-// outcome is what became of an entry.
+// outcome is the result of waiting for an entry.
 type outcome struct {
 	event         fleet.Event
 	lost          bool
 	acked, reaped []string
 }
 
-// expect registers a waiter for an entry, which must not be written yet: the syncer could apply it first, and would find nobody
-// to tell.
+// expect registers a waiter for an entry, which must not be written yet. Otherwise the syncer could apply the entry
+// first, and would find no waiter to tell.
 func (c *confirmations) expect(nonce uint64, w *waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,7 +56,7 @@ func (c *confirmations) drop(nonce uint64, w *waiter) {
 	c.settle()
 }
 
-// settle notes since when somebody waits. The caller holds mu.
+// settle sets oldest. The caller holds mu.
 func (c *confirmations) settle() {
 	switch {
 	case len(c.open) == 0:
@@ -64,14 +66,16 @@ func (c *confirmations) settle() {
 	}
 }
 
-// since is since when somebody waits for other instances, and when the last began to; zero: nobody does.
+// since returns since when a goroutine has been waiting for other instances, and when the last waiter was added.
+// Zero: nobody waits.
 func (c *confirmations) since() (oldest, newest time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.oldest, c.newest
 }
 
-// deliver tells those who wait for entries that the log has brought, or has lost. It reports whether one is to be waited for elsewhere.
+// deliver sends the outcome to the waiters of entries that the log has brought, or has lost. more reports whether an
+// entry still waits for other instances.
 func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) (more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,7 +103,7 @@ func (c *confirmations) deliver(events []fleet.Event, follower *fleet.Follower) 
 	return more
 }
 
-// list takes in who was on a server's list when an entry was appended that somebody here waits for.
+// list records the instances on a server's list at the append of an entry that a waiter waits for.
 func (c *confirmations) list(nonce uint64, list fleet.List) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,7 +113,7 @@ func (c *confirmations) list(nonce uint64, list fleet.List) {
 	}
 }
 
-// hear takes in that an instance has applied entries.
+// hear records that an instance has applied entries.
 func (c *confirmations) hear(instance string, nonces []uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,7 +125,8 @@ func (c *confirmations) hear(instance string, nonces []uint64) {
 	}
 }
 
-// finish ends the wait for an entry that holds everywhere by what its witness tells. The caller holds mu.
+// finish ends the wait for an entry if the witness of the entry shows that the entry holds everywhere. The caller
+// holds mu.
 func (c *confirmations) finish(w *waiter) {
 	if w.watch != nil && c.witnessed(w) {
 		c.open = slices.DeleteFunc(c.open, func(o *waiter) bool { return o == w })
@@ -129,7 +134,8 @@ func (c *confirmations) finish(w *waiter) {
 	}
 }
 
-// witnessed tells who waits for an entry that it holds everywhere, if its witness says so. The caller holds mu.
+// witnessed sends the outcome to w, and reports true, if the witness shows that the entry holds everywhere. The
+// caller holds mu.
 func (c *confirmations) witnessed(w *waiter) bool {
 	if !w.watch.Witnessed(time.Now()) {
 		return false
@@ -138,15 +144,16 @@ func (c *confirmations) witnessed(w *waiter) bool {
 	return true
 }
 
-// tell tells who waits for an entry that it holds everywhere. The caller holds mu.
+// tell tells w that its entry holds everywhere. The caller holds mu.
 func (c *confirmations) tell(w *waiter) {
 	delete(c.byNonce, w.event.Nonce)
 	w.result <- outcome{event: w.event, acked: w.watch.Acked(), reaped: w.watch.Reaped()}
 }
 
-// lose tells those whose entries have not come back when this instance goes over to another log, another server, or a snapshot: what was
-// written before may be gone without having been applied here, and nothing would tell of it. An entry that is there all the same is
-// written twice, which is harmless.
+// lose tells all waiters whose entries have not come back that their entries are lost. The syncer calls lose when
+// this instance goes over to another log, another server, or a snapshot: entries written before may be gone without
+// having been applied here, and no later event would say so. An entry that is in the log all the same is written
+// twice, which is harmless.
 func (c *confirmations) lose() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -158,7 +165,7 @@ func (c *confirmations) lose() {
 	}
 }
 
-// observe tells those whose entries hold on every instance, and returns the instances to reap.
+// observe tells the waiters whose entries hold on every instance, and returns the instances to reap.
 func (c *confirmations) observe(live []fleet.Peer, now time.Time) (reap []fleet.Peer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

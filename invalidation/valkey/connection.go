@@ -11,7 +11,7 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// ErrNotConnected says that there is no connection yet. Those that break are made anew by themselves.
+// ErrNotConnected says that there is no connection yet. The client replaces connections that break by itself.
 var ErrNotConnected = errors.New("not connected to Valkey")
 
 const (
@@ -19,25 +19,28 @@ const (
 	redialAtMost = 2 * time.Second
 	// writeTimeout ends a connection that takes no data, or does not answer.
 	writeTimeout = 2 * time.Second
-	// refreshTopology bounds how long a client may hold on to a server that was replaced: word of that can be missed.
+	// refreshTopology bounds how long a client may hold on to a server that was replaced: a notification of the
+	// change can be missed.
 	refreshTopology = 5 * time.Second
 )
 
-// Connection is a client of the server that is made once the server can be reached. It is safe for concurrent use.
+// Connection is a client of the server that is made once the server can be reached. A Connection is safe for
+// concurrent use.
 type Connection struct {
 	server    Server
 	multiplex int
 	client    atomic.Pointer[valkey.Client] // set once, by Connect
-	sought    atomic.Pointer[lookout]       // nil: none is; see mute
+	sought    atomic.Pointer[lookout]       // nil: no search is under way; see mute
 	loud      atomic.Bool                   // the server answers where it was told not to
 }
 
-// NewConnection makes a connection to be opened by Run. multiplex is the number of sockets for each node as a power of two.
+// NewConnection makes a connection that Run opens. multiplex is the binary logarithm of the number of sockets for
+// each node.
 func NewConnection(s Server, multiplex int) *Connection {
 	return &Connection{server: s, multiplex: multiplex}
 }
 
-// Run connects, trying until it succeeds, and closes the connection when ctx ends.
+// Run connects, trying until an attempt succeeds, and closes the connection when ctx ends.
 func (c *Connection) Run(ctx context.Context) error {
 	for pause := 50 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, redialAtMost) {
 		if c.Connect() == nil {
@@ -70,7 +73,7 @@ func (c *Connection) Connect() error {
 	return nil
 }
 
-// Client is the connected client. It fails with ErrNotConnected.
+// Client returns the connected client. Before the first connection Client fails with ErrNotConnected.
 func (c *Connection) Client() (valkey.Client, error) {
 	client := c.client.Load()
 	if client == nil {
@@ -84,8 +87,8 @@ func (c *Connection) options() valkey.ClientOption {
 	o := valkey.ClientOption{
 		InitAddress: s.Addresses, Username: s.Username, Password: s.Password, SelectDB: s.Database, TLSConfig: s.TLS,
 		ClientName: "cacheproxy", DialCtxFn: c.dial, Dialer: net.Dialer{Timeout: dialTimeout, KeepAlive: time.Second}, ConnWriteTimeout: writeTimeout,
-		// The ledger says what is valid, so tracking of keys by the server adds nothing. Unless it always pipelines, a client
-		// breaks the connection when the only command under way takes too long.
+		// The ledger says which copies are valid, so tracking of keys by the server adds nothing. Unless it always
+		// pipelines, a client breaks the connection when the only command under way takes too long.
 		DisableCache: true, PipelineMultiplex: c.multiplex, AlwaysPipelining: true,
 		ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
 	}

@@ -9,14 +9,15 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// contact is whether and when the server has replied. The syncer writes both, every goroutine reads them.
+// contact records whether and when the server has replied. The syncer writes, every goroutine reads.
 type contact struct {
 	alive atomic.Bool // the last heartbeat was answered
 
 	mu  lockorder.Mutex[lockorder.Contact]
-	at  time.Time // of the last reply; zero: there was none
-	err error     // of the last heartbeat; nil: it was answered
-	// reach ends, by lose, when a heartbeat is not answered; the next reply begins another. Nil: there was no reply yet.
+	at  time.Time // of the last reply; zero: no reply yet
+	err error     // of the last heartbeat; nil: the heartbeat was answered
+	// reach ends when a heartbeat is not answered: failed calls lose. The next reply begins another reach. Nil: no
+	// reply yet.
 	reach context.Context
 	lose  context.CancelFunc
 }
@@ -41,7 +42,8 @@ func (c *contact) failed(err error) {
 	}
 }
 
-// whileReached is a context that ends when a heartbeat is not answered, also where the last one was not, and cancel frees it.
+// whileReached returns a context that ends when a heartbeat is not answered. The context has ended already if the
+// last heartbeat was not answered. cancel frees the context.
 func (c *contact) whileReached(ctx context.Context) (reached context.Context, cancel func()) {
 	c.mu.Lock()
 	reach := c.reach
@@ -63,14 +65,14 @@ func (c *contact) last() time.Time {
 	return c.at
 }
 
-// problem is why the last heartbeat was not answered; nil: it was.
+// problem returns why the last heartbeat was not answered; nil: the heartbeat was answered.
 func (c *contact) problem() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// broadcast wakes all who wait. It is safe for concurrent use.
+// broadcast wakes all goroutines that wait. A broadcast is safe for concurrent use.
 type broadcast struct{ state *broadcastState }
 
 type broadcastState struct {
@@ -80,7 +82,7 @@ type broadcastState struct {
 
 func newBroadcast() broadcast { return broadcast{&broadcastState{ch: make(chan struct{})}} }
 
-// wait is closed at the next send.
+// wait returns a channel that the next send closes.
 func (b broadcast) wait() <-chan struct{} {
 	b.state.mu.Lock()
 	defer b.state.mu.Unlock()

@@ -12,11 +12,13 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// inboxSize is how many messages wait at most to be taken in. What finds no room is missed, and fetched with a heartbeat.
+// inboxSize is how many messages wait at most to be taken in. A message that finds no room is missed; a heartbeat
+// fetches its entries.
 const inboxSize = 4096
 
-// hinter hears what the others append to the log as they do, takes it in, and tells its writer so (fleet R19): an entry is applied at once
-// and not at the next heartbeat. Where it cannot take one in it wakes the syncer. Nothing rests on the hinter: heartbeats bring what it
+// hinter hears the entries that others append to the log at the time of the append, applies them, and tells their
+// writer so (fleet R19). So an entry is applied at once and not at the next heartbeat. Where the hinter cannot apply
+// an entry, the hinter wakes the syncer. No promise depends on the hinter: heartbeats bring the entries that the hinter
 // misses.
 type hinter struct {
 	connection    *Connection
@@ -28,20 +30,20 @@ type hinter struct {
 	syncer        *syncer
 	confirmations *confirmations
 
-	session atomic.Pointer[session] // nil: there is none
+	session atomic.Pointer[session] // nil: no session
 }
 
-// session is one connection to one life of the server, on which entries are heard, appended and acknowledged. It is safe for concurrent
-// use.
+// session is one connection to one life of the server, on which entries are heard, appended and acknowledged. A
+// session is safe for concurrent use.
 type session struct {
 	valkey.DedicatedClient
-	server string // its name, as in fleet.SyncReply; a connection never comes to another process
+	server string // name of the server, as in fleet.SyncReply; a connection never leads to another process
 	end    context.CancelCauseFunc
 }
 
 var errOtherServer = errors.New("another server keeps the log")
 
-// run hears until ctx ends.
+// run listens, on one connection after another, until ctx ends.
 func (h *hinter) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		client, err := h.connection.Client()
@@ -58,11 +60,12 @@ func (h *hinter) run(ctx context.Context) error {
 	return nil
 }
 
-// listen hears on one connection until that breaks, or is given up.
+// listen hears messages on one connection until the connection breaks or drop ends the session.
 func (h *hinter) listen(ctx context.Context, client valkey.Client) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	// A connection of its own, which can be closed: a client waits for its commands.
+	// The session has a connection of its own, which can be closed: closing the client would wait for the client's
+	// commands.
 	c, _ := client.Dedicate()
 	defer c.Close()
 	defer context.AfterFunc(ctx, c.Close)()
@@ -73,7 +76,7 @@ func (h *hinter) listen(ctx context.Context, client valkey.Client) error {
 		default:
 		}
 	}})
-	// It has keys, so that a cluster's connection is that to their node.
+	// whoScript has a key, so that in a cluster the connection leads to the node of that key.
 	info, err := whoScript.Run(ctx, c, []string{h.keys.meta}, nil).ToString()
 	if err != nil {
 		return fmt.Errorf("listen to log: %w", err)
@@ -84,13 +87,13 @@ func (h *hinter) listen(ctx context.Context, client valkey.Client) error {
 	}
 	var ended <-chan error
 	quiet, err := h.connection.mute(ctx, client)
-	if err == nil { // else it is not allowed, and acknowledgements are answered
+	if err == nil { // otherwise the ACL forbids it, and acknowledgements are answered
 		defer quiet.close()
 		ended = quiet.ended
 	}
 	h.session.Store(s)
 	defer h.session.CompareAndSwap(s, nil)
-	h.syncer.wake() // for what was appended before
+	h.syncer.wake() // for entries appended before
 	for {
 		select {
 		case m := <-inbox:
@@ -107,7 +110,7 @@ func (h *hinter) listen(ctx context.Context, client valkey.Client) error {
 	}
 }
 
-// on is the session with a server; nil: there is none. One with another server ends.
+// on returns the session with a server; nil: no session. on ends a session with another server.
 func (h *hinter) on(server string) *session {
 	s := h.session.Load()
 	if s == nil || server == "" || s.server == server {
@@ -117,14 +120,14 @@ func (h *hinter) on(server string) *session {
 	return nil
 }
 
-// drop gives a session up.
+// drop ends a session.
 func (h *hinter) drop(s *session, why error) {
 	h.session.CompareAndSwap(s, nil)
 	s.end(why)
 }
 
-// take takes in a message and all that have come meanwhile, and acknowledges what is applied of them: once to each writer, and where the
-// server answers nothing, if there is such a connection.
+// take takes in a message and all messages that have come meanwhile, and acknowledges the entries that were applied:
+// once to each writer, on the muted connection if there is one.
 func (h *hinter) take(ctx context.Context, s *session, quiet *muted, inbox <-chan valkey.PubSubMessage, m valkey.PubSubMessage) error {
 	acks := map[string][]uint64{}
 	for {
@@ -151,7 +154,7 @@ func (h *hinter) take(ctx context.Context, s *session, quiet *muted, inbox <-cha
 	return nil
 }
 
-// tell publishes words, each on a channel of its own.
+// tell publishes words; each key is a channel.
 func (h *hinter) tell(ctx context.Context, s *session, quiet *muted, words map[string]string) error {
 	if quiet != nil {
 		return quiet.publish(words)
@@ -168,11 +171,11 @@ func (h *hinter) tell(ctx context.Context, s *session, quiet *muted, words map[s
 	return nil
 }
 
-// hear takes in the entries that one step has appended, and notes which of them their writer waits for.
+// hear applies the entries that one step has appended, and adds to acks the entries that their writer waits for.
 func (h *hinter) hear(message string, acks map[string][]uint64) {
 	told, err := parseTold(message)
 	if err != nil {
-		h.syncer.wake() // a heartbeat tells what to make of it
+		h.syncer.wake() // the next heartbeat reads the entries
 		return
 	}
 	history, _ := h.follower.Place()

@@ -14,15 +14,16 @@ import (
 	"cacheproxy/policy"
 )
 
-// heardSoon is how long an entry may take to come back by itself; then it is fetched.
+// heardSoon is how long an entry may take to come back by itself. After heardSoon a heartbeat fetches the entry.
 const heardSoon = 10 * time.Millisecond
 
-// retryPause is the pause after an attempt that failed, varied by as much again.
+// retryPause is the shortest pause after an attempt that failed. The pause is longer by a random time of up to
+// retryPause.
 const retryPause = 20 * time.Millisecond
 
 // Invalidate implements invalidation.Log. An order that waits for all and cannot be confirmed fails with
-// invalidation.ErrNotConfirmed, but not before every instance that could not be reached must have lost its lease; on this
-// instance the order holds at once.
+// invalidation.ErrNotConfirmed or invalidation.ErrNotRecorded, but not before every instance that could not be
+// reached must have lost its lease. On this instance the order holds at once.
 func (l *Log) Invalidate(ctx context.Context, o invalidation.Order) (invalidation.Receipt, error) {
 	records := recordsOf(o)
 	if o.Wait == invalidation.WaitLocal {
@@ -31,7 +32,7 @@ func (l *Log) Invalidate(ctx context.Context, o invalidation.Order) (invalidatio
 	return l.record(ctx, o.Wait, records, o.Operation())
 }
 
-// recordsOf are the records of an order, of which none is too long.
+// recordsOf returns the records of an order. No record is too long.
 func recordsOf(o invalidation.Order) []invalidation.Record {
 	var records []invalidation.Record
 	for _, w := range o.Wide {
@@ -53,14 +54,15 @@ func (l *Log) Announce(ctx context.Context, n invalidation.Notice) (invalidation
 	return l.record(ctx, invalidation.WaitAll, []invalidation.Record{{Operation: invalidation.Announce, Notice: n}}, invalidation.Announce)
 }
 
-// Begin implements invalidation.Log. It returns when every instance has applied the fence, or can hold no lease any more. Were the others
-// not waited for, one that has not heard of the fence yet would go on using copies while the origin has done the write and others read
-// what it wrote: a client that asks one instance after the other would see the stock go down, and up again. If the writer dies, all
-// instances apply the fence's expiry.
+// Begin implements invalidation.Log. Begin returns when every instance has applied the fence, or can hold no lease
+// any more. If Begin did not wait for the others, an instance that has not heard of the fence yet would go on using
+// copies while the origin has done the write and other clients read its result. A client that asks one instance after
+// the other would see the stock go down, and up again. If the writer dies, all instances apply the fence's expiry.
 //
-// Begin fails soon where the log cannot be reached, since the write is still to come, and can be refused or go on without a fence: when a
-// heartbeat is not answered, or when the fence is not in the log after twice the time of a reply. Who is waited for after that is another
-// instance, which does not answer, until its lease must have lapsed.
+// Begin fails soon where the log cannot be reached, since the write is still to come, and can be refused or go on
+// without a fence. Begin fails when a heartbeat is not answered, or when the fence is not in the log after twice the
+// time of a reply. After that Begin waits only for other instances that do not answer, until their leases must have
+// lapsed.
 func (l *Log) Begin(ctx context.Context, members []policy.Member) (*invalidation.Fence, error) {
 	if !l.Alive() {
 		return nil, fmt.Errorf("begin fence: %w", invalidation.ErrNotRecorded)
@@ -71,7 +73,7 @@ func (l *Log) Begin(ctx context.Context, members []policy.Member) (*invalidation
 	reached, cancel := l.syncer.contact.whileReached(ctx)
 	defer cancel()
 	if _, err := l.until(reached, invalidation.WaitAll, r, 2*l.syncer.replyTimeout); err != nil {
-		// The fence may be in the log all the same, and nobody is to wait until it expires.
+		// The fence may be in the log all the same, and requests must not have to wait until the fence expires.
 		end := invalidation.Record{Operation: invalidation.EndFence, IDs: r.IDs, Fence: r.Fence, Life: time.Millisecond}
 		l.follower.Queue(rand.Uint64(), end, time.Now())
 		l.syncer.wake()
@@ -81,8 +83,9 @@ func (l *Log) Begin(ctx context.Context, members []policy.Member) (*invalidation
 	return f, nil
 }
 
-// around are the members of a fence as one record holds them. No request names more than a record can hold (policy.MaxEffects); only
-// a new configuration does, with very many routes that begin anew, and then the fence is around everything.
+// around returns the members of a fence as one record holds them. No request names more members than a record can
+// hold (policy.MaxEffects). Only a new configuration does, with very many routes that begin anew; then the fence is
+// around everything.
 func around(f *invalidation.Fence) []invalidation.ID {
 	if len(f.IDs()) > invalidation.MaxRecordIDs {
 		return invalidation.IDsOf([]policy.Member{policy.All})
@@ -90,15 +93,16 @@ func around(f *invalidation.Fence) []invalidation.ID {
 	return f.IDs()
 }
 
-// End implements invalidation.Log. Where the fence holds on every instance, and is around all that its end names, that is all that a client
-// has to wait for: the end is written a little later, with others (fleet R15).
+// End implements invalidation.Log. Where the fence holds on every instance, and is around all members that its end
+// names, the client need not wait for the end: the writer writes the end a little later, with other entries (fleet
+// R15).
 func (l *Log) End(ctx context.Context, f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
 	ids := append(slices.Clone(around(f)), invalidation.IDsOf(o.Members)...)
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	var records []invalidation.Record
 	if len(ids) > invalidation.MaxRecordIDs {
-		// The response has named very many members, which go before the end in records of their own.
+		// The response has named very many members. They go before the end in records of their own.
 		o.Soft, o.Confirm = false, false
 		records, ids = recordsOf(o), around(f)
 	}
@@ -137,7 +141,8 @@ func (l *Log) Abandon(f *invalidation.Fence, hold time.Duration) {
 	l.syncer.wake()
 }
 
-// here invalidates ids on this instance, and what records spare copies of, and owes the records to the log (R12).
+// here invalidates ids on this instance, and applies the records that spare copies. The instance owes the records to
+// the log (R12).
 func (l *Log) here(op invalidation.Operation, ids []invalidation.ID, records []invalidation.Record) (invalidation.Receipt, error) {
 	start := time.Now()
 	receipt := invalidation.Receipt{Instances: 1, Acked: []string{l.options.Instance}}
@@ -156,8 +161,8 @@ func (l *Log) here(op invalidation.Operation, ids []invalidation.ID, records []i
 	return receipt, nil
 }
 
-// record writes records one after another and waits for the last as the order says. Instances apply the log in order: where the last
-// record holds, those before hold too.
+// record writes records one after another and waits for the last as the order says. Instances apply the log in order:
+// where the last record holds, the records before hold too.
 func (l *Log) record(ctx context.Context, wait invalidation.Wait, records []invalidation.Record, op invalidation.Operation) (invalidation.Receipt, error) {
 	start := time.Now()
 	var got result
@@ -173,12 +178,12 @@ func (l *Log) record(ctx context.Context, wait invalidation.Wait, records []inva
 	}
 	receipt := l.receipt(start, got)
 	if len(records) > 1 {
-		receipt.Quiet = 0 // the last record tells of its own members only
+		receipt.Quiet = 0 // the last record has the quiet of its own members only
 	}
 	return receipt, nil
 }
 
-// result is how far an entry has come.
+// result is the state of an entry on its way.
 type result struct {
 	outcome
 	recorded bool
@@ -193,8 +198,8 @@ func (l *Log) receipt(start time.Time, got result) invalidation.Receipt {
 	}
 }
 
-// unconfirmed makes what could not be confirmed hold here, and waits until no instance that was cut off when the order came can hold
-// a lease any more.
+// unconfirmed makes an order hold here that could not be confirmed, and waits until no instance that was cut off when
+// the order came can hold a lease any more.
 func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invalidation.Record, got result, op invalidation.Operation, err error) (invalidation.Receipt, error) {
 	for _, r := range records {
 		if r.Operation != invalidation.Announce {
@@ -212,9 +217,9 @@ func (l *Log) unconfirmed(ctx context.Context, start time.Time, records []invali
 	return l.receipt(start, got), fmt.Errorf("%w: %w", reason, err)
 }
 
-// until writes a record, again where an attempt fails or the server loses the entry, and waits as asked. Where the log cannot be
-// reached it gives up after patience. A record that is in the log has three lease timeouts to hold: one instance may have to be reaped, and
-// while that is waited for another may die.
+// until writes a record, again where an attempt fails or the server loses the entry, and waits as asked. Where the
+// log cannot be reached, until gives up after patience. A record that is in the log has three lease timeouts to hold:
+// one instance may have to be reaped, and another may die while until waits for the reaping.
 func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.Record, patience time.Duration) (got result, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 3*l.LeaseTimeout(), errTimeout)
 	defer cancel()
@@ -239,9 +244,10 @@ func (l *Log) until(ctx context.Context, wait invalidation.Wait, r invalidation.
 
 var errTimeout = errors.New("not confirmed in time")
 
-// once makes one attempt to write a record. Every attempt is an entry with a nonce of its own. An attempt that found the entry of an
-// earlier one in the log, and wrote nothing, would have nothing for the replicas to confirm; a nonce that is used twice would make
-// logs match that differ. The waiter is registered before the entry is written: see confirmations.expect.
+// once makes one attempt to write a record. Every attempt is an entry with a nonce of its own. An attempt that found
+// an earlier attempt's entry in the log, and wrote nothing, would have nothing for the replicas to confirm. A nonce
+// that is used twice would make logs match that differ. once registers the waiter before the entry is written: see
+// confirmations.expect.
 func (l *Log) once(ctx context.Context, wait invalidation.Wait, r invalidation.Record, got *result) (again bool, err error) {
 	r.Nonce = rand.Uint64()
 	w := &waiter{wait: wait, result: make(chan outcome, 1)}
@@ -249,7 +255,7 @@ func (l *Log) once(ctx context.Context, wait invalidation.Wait, r invalidation.R
 	defer l.confirmations.drop(r.Nonce, w)
 	written, err := l.writer.append(ctx, r, wait == invalidation.WaitAll)
 	if err != nil {
-		l.syncer.wake() // which learns what has become of the log
+		l.syncer.wake() // the syncer learns what has become of the log
 		return ctx.Err() == nil, err
 	}
 	seq := written.seq

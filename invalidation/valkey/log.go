@@ -13,18 +13,20 @@ import (
 )
 
 const (
-	// maxLog is how many entries the server keeps. An instance that has missed more reads a snapshot.
+	// maxLog is how many entries the server keeps. An instance that has missed more entries reads a snapshot.
 	maxLog = 1 << 16
-	// maxMarks is how many members the server tells apart, of each sort.
+	// maxMarks is how many members the server tells apart, of each sort of mark.
 	maxMarks = 1 << 20
 )
 
-// Log is the log of invalidations that all instances on a server share. It works only while Run runs, and is safe for
-// concurrent use. All fields are set by New and never change; what changes is in the parts, which say how it is guarded.
+// Log is the log of invalidations that all instances on a server share. A Log works only while Run runs, and is safe
+// for concurrent use. New sets all fields, and they never change. The parts that they point to change, and say how
+// they are guarded.
 //
-// Run owns three goroutines: the syncer follows the log, the writer appends entries, and the hinter hears those that others append, with one that
-// waits for the end of a connection (mute). Those that
-// call the methods of invalidation.Log hand an entry to the writer, and wait until the syncer has brought it back from the log.
+// Run owns three goroutines. The syncer follows the log, the writer appends entries, and the hinter hears the entries
+// that others append. The hinter owns one further goroutine, which waits for the end of a connection (mute).
+// Goroutines that call the methods of invalidation.Log pass an entry to the writer, and wait until the syncer or the
+// hinter has brought the entry back from the log.
 type Log struct {
 	options       Options
 	lease         *invalidation.Lease
@@ -40,7 +42,7 @@ var (
 	_ fleet.Positions  = (*Log)(nil)
 )
 
-// New makes the log of an instance, and dials nothing.
+// New makes the log of an instance. New dials nothing.
 func New(o Options) *Log {
 	l := &Log{options: o, lease: invalidation.NewLease(time.Now())}
 	keys := keysOf(o.Prefix, o.Connection.server.Database)
@@ -72,9 +74,9 @@ func (l *Log) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Leave takes this instance out of the fleet, so that no purge waits for it: owed entries are written, then the instance is taken off
-// the server's list. The caller has made sure that no request uses a copy any more: purges are confirmed without this instance from now
-// on. Run still has to run.
+// Leave takes this instance out of the fleet, so that no purge waits for the instance. Leave writes the owed entries
+// first, and then takes the instance off the server's list. The caller has made sure that no request uses a copy any
+// more: purges are confirmed without this instance afterwards. Run must still run.
 func (l *Log) Leave(ctx context.Context) error {
 	for l.follower.Owes() {
 		if l.Alive() {
@@ -88,14 +90,15 @@ func (l *Log) Leave(ctx context.Context) error {
 			return fmt.Errorf("write what is owed before leaving: %w", ctx.Err())
 		}
 	}
-	// The ends of fences among it, for which nobody waits: left unwritten, they would keep others from copies until the fences expire.
+	// Entries that nobody waits for are flushed too. Among them are ends of fences: unwritten, a fence would keep the
+	// other instances from copies until the fence expires.
 	if err := l.writer.flush(ctx); err != nil {
 		l.options.Log.Warn("not all entries written before leaving; fences among them expire by themselves", "error", err)
 	}
 	return l.syncer.leave(ctx)
 }
 
-// Lease is this instance's.
+// Lease returns the lease of this instance.
 func (l *Log) Lease() *invalidation.Lease { return l.lease }
 
 // Withhold keeps this instance from using copies until Release.
@@ -107,16 +110,17 @@ func (l *Log) Release() {
 	l.syncer.wake()
 }
 
-// AllTell reports whether every live instance tells of what it may have copies, before it has any.
+// AllTell reports whether every live instance tells which copies it may have, before it has any.
 func (l *Log) AllTell() bool { return l.follower.AllTell() }
 
 // Alive reports whether the last heartbeat was answered, at the cost of one atomic load.
 func (l *Log) Alive() bool { return l.syncer.contact.alive.Load() }
 
-// Problem is why the last heartbeat was not answered; nil: it was, or there was none.
+// Problem returns why the last heartbeat was not answered; nil: the heartbeat was answered, or there was none.
 func (l *Log) Problem() error { return l.syncer.contact.problem() }
 
-// LeaseTimeout is after what time without a sign of life no instance holds a lease, by the longest that is known of here.
+// LeaseTimeout returns the time after which no instance holds a lease without a sign of life, by the longest lease
+// that this instance has heard of.
 func (l *Log) LeaseTimeout() time.Duration { return l.follower.LeaseTimeout() }
 
 // ToLog implements fleet.Positions.
@@ -127,10 +131,11 @@ func (l *Log) FromLog(at fleet.LogPosition) (invalidation.Token, bool) {
 	return l.follower.FromLog(at)
 }
 
-// Instances is how many instances were live by the last heartbeat that was answered; zero: there was none.
+// Instances returns how many instances were live by the last heartbeat that was answered; zero: no heartbeat was
+// answered.
 func (l *Log) Instances() int { return len(l.follower.View().Peers) }
 
-// State is a snapshot for operators.
+// State returns a snapshot for operators.
 func (l *Log) State() State {
 	v, now := l.follower.View(), time.Now()
 	s := State{

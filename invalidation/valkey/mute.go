@@ -15,19 +15,21 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// muted is a connection on which the server answers nothing. An answer to a word that others have to hear says only that it was heard by the
-// server; it is a message for the server to send and for this instance to wake up for, as dear as the word itself. That the connection has ended is
-// all that comes of it. Only one goroutine may use it at a time.
+// muted is a connection on which the server answers nothing. An acknowledgement is published for other instances. The
+// server's answer would say only that the server has received the acknowledgement. Sending that answer costs the
+// server as much as the publication, and wakes this instance. Without answers, this instance learns only when the
+// connection has ended. Only one goroutine may use a muted at a time.
 type muted struct {
 	client valkey.DedicatedClient
 	conn   net.Conn
-	ended  chan error // has room for one: why the connection has ended
+	ended  chan error // has room for one: the error with which the connection has ended
 	done   chan struct{}
 	buffer []byte
 }
 
-// wire is a connection to a server that can be found by what is written on it. Once it is silent, whatever comes on it ends it: the client would
-// take an answer that it has not asked for as a defect of its own, and panic. Then nothing is muted again: it is no server that can be.
+// wire is a connection to a server that mute can find by the bytes written on it. Once silent is set, any byte from
+// the server ends the connection. The client would take an answer without a request for a defect of its own, and
+// panic. After such a byte nothing is muted again: the server answers although it was told not to.
 type wire struct {
 	net.Conn
 	of     *Connection
@@ -43,7 +45,7 @@ func (w *wire) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// lookout looks for the wire that a client writes a token on.
+// lookout finds the wire on which a client writes a token.
 type lookout struct {
 	token []byte
 	found atomic.Pointer[wire]
@@ -56,7 +58,7 @@ func (w *wire) Write(b []byte) (int, error) {
 	return w.Conn.Write(b)
 }
 
-// dial opens a connection as the client would by itself.
+// dial opens a connection as the client would by itself, and wraps it in a wire.
 func (c *Connection) dial(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (conn net.Conn, err error) {
 	if config != nil {
 		conn, err = (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, "tcp", address)
@@ -69,11 +71,12 @@ func (c *Connection) dial(ctx context.Context, address string, dialer *net.Diale
 	return &wire{Conn: conn, of: c}, nil
 }
 
-// mute opens a connection on which the server answers nothing. It fails where the user of this instance may not have that. Only one goroutine
-// may call it at a time, and has to close what it returns.
+// mute opens a connection on which the server answers nothing. mute fails where the server's ACL does not allow that
+// to the user of this instance. Only one goroutine may call mute at a time. The caller has to close the connection.
 //
-// The client opens it, since that knows where the server is and how to get in, and waits on it for an answer that never comes: so it looks for
-// none to the words that are written past it, asks nothing by itself, and says when the connection ends.
+// The client opens the connection, since the client knows where the server is and how to log in. The client then
+// waits on the connection for an answer that never comes. So the client expects no answer to the commands that are
+// written past it, sends no commands of its own, and returns when the connection ends.
 func (c *Connection) mute(ctx context.Context, client valkey.Client) (*muted, error) {
 	if c.loud.Load() {
 		return nil, errAnswered
@@ -86,7 +89,8 @@ func (c *Connection) mute(ctx context.Context, client valkey.Client) (*muted, er
 	defer c.sought.Store(nil)
 	err := d.Do(ctx, d.B().Ping().Message(string(l.token)).Build()).Error()
 	if err == nil {
-		err = d.Do(ctx, d.B().Arbitrary("CLIENT", "REPLY", "ON").Build()).Error() // whether that is allowed
+		// This command fails where the ACL does not allow CLIENT REPLY.
+		err = d.Do(ctx, d.B().Arbitrary("CLIENT", "REPLY", "ON").Build()).Error()
 	}
 	m := &muted{client: d, ended: make(chan error, 1), done: make(chan struct{})}
 	if w := l.found.Load(); err == nil && w != nil {
@@ -119,7 +123,7 @@ func (m *muted) close() {
 	<-m.done
 }
 
-// publish has all hear words, each on a channel of its own.
+// publish publishes words; each key is a channel.
 func (m *muted) publish(words map[string]string) error {
 	m.buffer = m.buffer[:0]
 	for channel, word := range words {
@@ -136,7 +140,7 @@ func (m *muted) write(b []byte) error {
 	return err
 }
 
-// command appends a command as it goes over the wire.
+// command appends a command in the wire format (RESP).
 func command(dst []byte, words ...string) []byte {
 	dst = strconv.AppendInt(append(dst, '*'), int64(len(words)), 10)
 	for _, w := range words {

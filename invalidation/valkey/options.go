@@ -8,7 +8,7 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// Server says where the server is and how to get in.
+// Server says where the server is and how to log in.
 type Server struct {
 	Addresses []string // host:port; several are nodes of one cluster
 	Username  string   // of an ACL user; empty: the default user
@@ -18,27 +18,28 @@ type Server struct {
 	Sentinel  *Sentinel // nil: Addresses are the server itself
 }
 
-// Sentinel finds the server through sentinels, whose addresses are Server.Addresses.
+// Sentinel says how to find the server through sentinels, whose addresses are Server.Addresses.
 type Sentinel struct {
 	Master             string
 	Username, Password string
 }
 
-// Options is what a Log works with. All fields but Signer, OnNotice and Observe are required.
+// Options are the parts of a Log. All fields but Signer, OnNotice and Observe are required.
 type Options struct {
-	Connection *Connection // of its own: bodies on it would delay heartbeats
+	Connection *Connection // of its own: bodies on the same connection would delay heartbeats
 	Prefix     string      // of every key
 	Instance   string      // name of this process in receipts; unique in the fleet
 	Ledger     *invalidation.Ledger
 	Lease      time.Duration
-	// Replicas is how many replicas must have an entry before it is acknowledged (WAIT). Zero: none.
+	// Replicas is how many replicas must have an entry before the entry is acknowledged (WAIT). Zero: none.
 	Replicas int
 	Signer   *Signer // nil: entries are not signed
 	Log      *slog.Logger
-	// OnNotice is called with every notice, in the order of the log, by the goroutine that follows the log. It must not block, since
-	// no heartbeat goes out meanwhile, and must take no lock under which anybody waits for the log (docs/architecture.md).
+	// OnNotice is called with every notice, in the order of the log, by the syncer or the hinter, under the syncer's
+	// lock. OnNotice must not block, since no heartbeat goes out meanwhile, and must take no lock under which any
+	// goroutine waits for the log (docs/architecture.md).
 	OnNotice func(invalidation.Notice)
-	// Observe is called with how long an operation took and how it ended. Operations are named by what they do: sync, append.
+	// Observe is called with the duration and the outcome of an operation. op is sync or append.
 	Observe func(op string, took time.Duration, err error)
 }
 
@@ -48,16 +49,16 @@ func (o *Options) observe(op string, since time.Time, err error) {
 	}
 }
 
-// State is what operators see of the log.
+// State is the state of the log as operators see it.
 type State struct {
 	Connected bool
 	History   string        // hexadecimal; empty before the first contact
 	Position  uint64        // of the last entry applied, in the shared log
-	Behind    uint64        // entries that the log had beyond that at the last contact
-	Contact   time.Duration // since the last heartbeat that was answered; negative: there was none
-	Lag       time.Duration // since the ledger was last known to be complete; negative: it never was
+	Behind    uint64        // entries that the log had beyond Position at the last contact
+	Contact   time.Duration // since the last heartbeat that was answered; negative: none was
+	Lag       time.Duration // since the ledger was last known to be complete; negative: never
 	Instances []string      // live, by the last heartbeat
 	Floor     uint64
-	Members   int // that the ledger tells apart
+	Members   int // members that the ledger tells apart
 	Pending   int // entries that wait to be recorded
 }

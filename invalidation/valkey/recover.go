@@ -14,14 +14,15 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// recoveries is how many recoveries may follow on each other without a pause: a log is begun, read and compared in a few steps.
-// Whoever damages it time and again must not have the instances do nothing else.
+// recoveries bounds the recoveries that follow each other without a pause. One recovery begins, reads or compares the
+// log in a few steps. A stranger who damages the log time and again must not keep the instances busy with recoveries
+// alone.
 const recoveries = 4
 
-// gone is what amiss says of a log whose last entry was lost.
+// gone is the result of amiss for a log whose last entry was lost.
 const gone = "gone"
 
-// recovered says what is next after a step that was to bring this instance back into the log.
+// recovered returns the next step after a step that was to bring this instance back into the log.
 func (s *syncer) recovered(err error) (fleet.Step, error) {
 	s.confirmations.lose()
 	s.recoveries++
@@ -37,7 +38,8 @@ func wrongType(err error) bool {
 	return errors.As(err, &said) && strings.Contains(said.Error(), "WRONGTYPE")
 }
 
-// foreign takes it for a damaged log where a command met a key of another type. Any other error is returned as it is.
+// foreign treats the log as damaged if a command met a key of another type, and begins a log. foreign returns any
+// other error as it is.
 func (s *syncer) foreign(ctx context.Context, client commander, err error) error {
 	if !wrongType(err) {
 		return err
@@ -45,7 +47,8 @@ func (s *syncer) foreign(ctx context.Context, client commander, err error) error
 	return s.create(ctx, client, "")
 }
 
-// create begins a log, unless another instance has done so. item is what may be amiss with the log that there is.
+// create begins a log, unless another instance has begun one. item is the id of an item of the present log that may
+// be no entry.
 func (s *syncer) create(ctx context.Context, client commander, item string) error {
 	began := time.Now()
 	var random [16]byte
@@ -71,7 +74,8 @@ func (s *syncer) create(ctx context.Context, client commander, item string) erro
 	return nil
 }
 
-// tell says why a log began anew. Of a stranger's doing there is at most a line a minute: he may do it again at once.
+// tell logs why a log began anew. For a stranger's writes tell logs at most one line a minute: the stranger may write
+// again at once.
 func (s *syncer) tell(began time.Time, why string) {
 	if why == gone {
 		s.options.Log.Error("server has evicted keys of the log, and a new one begins; its maxmemory-policy must be noeviction or volatile-*")
@@ -94,7 +98,7 @@ func (s *syncer) fetchSnapshot(ctx context.Context, client valkey.Client) error 
 	case err != nil:
 		return err
 	case state == noLog:
-		return nil // the next heartbeat begins one
+		return nil // the next heartbeat begins a log
 	case state == damaged:
 		return s.create(ctx, client, "")
 	}
@@ -103,7 +107,8 @@ func (s *syncer) fetchSnapshot(ctx context.Context, client valkey.Client) error 
 	return nil
 }
 
-// compare reads the log backwards to the last entry that was applied here too, and has the follower go back to that entry (R9).
+// compare reads the log backwards to the last entry that was applied here too, and has the follower go back to that
+// entry (R9).
 func (s *syncer) compare(ctx context.Context, client commander) error {
 	const page = 1000
 	for end := "+"; ; {
@@ -117,7 +122,7 @@ func (s *syncer) compare(ctx context.Context, client commander) error {
 			seq, ofEntry := strings.CutSuffix(e.ID, "-0")
 			p.Seq, _ = strconv.ParseUint(seq, 10, 64)
 			p.Nonce, err = strconv.ParseUint(e.FieldValues["n"], 16, 64)
-			if ofEntry && err == nil { // what is no entry is not in common
+			if ofEntry && err == nil { // an item that is no entry is not in common
 				places = append(places, p)
 			}
 		}

@@ -15,17 +15,17 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// errReply says that the server's reply cannot be read: something else than this program writes under its keys.
+// errReply says that the server's reply cannot be read: another program writes under the keys of this one.
 var errReply = errors.New("reply of the log is not understood")
 
-// ErrForeign says that somebody who is no instance has written to the log, which therefore begins anew.
+// ErrForeign says that somebody who is no instance has written to the log, so that another log begins.
 var ErrForeign = errors.New("the log holds what no instance writes")
 
-// ErrUnnamed says that the server does not tell one life of its process from the next, so that what a failover loses could not be
-// noticed.
+// ErrUnnamed says that the server does not tell one life of its process from the next. Then nobody could notice what
+// a failover loses.
 var ErrUnnamed = errors.New("the server does not say its run_id: the user of this instance must be allowed to call INFO there (ACL: +info)")
 
-// reader takes the reply of a script apart. After a failure all its methods give zero.
+// reader takes the reply of a script apart. After a failure all methods return zero.
 type reader struct {
 	rest []valkey.ValkeyMessage
 	err  error
@@ -102,11 +102,14 @@ func (r *reader) pairs() map[string]string {
 	return pairs
 }
 
-// reading is a reply of syncScript as it was read.
+// reading is a parsed reply of syncScript.
 type reading struct {
 	fleet.SyncReply
-	unread error  // of an entry that could not be read, and invalidates everything; nil: there was none
-	amiss  string // with the log, which then is none: as amiss and createScript name it; empty: nothing
+	// unread is the error of an entry that could not be read, and invalidates everything. Nil: all entries were read.
+	unread error
+	// amiss names the damage of the log, as the scripts amiss and createScript name it. A damaged log counts as no
+	// log. Empty: no damage.
+	amiss string
 }
 
 // readSyncReply reads the reply of syncScript about a history.
@@ -142,7 +145,7 @@ func readSyncReply(result valkey.ValkeyResult, signer *Signer, history fleet.His
 	}
 	reply.Terms = r.terms()
 	reply.Seq = r.number()
-	reply.Floor = min(r.number(), reply.Seq) // nothing is invalidated beyond the last entry
+	reply.Floor = min(r.number(), reply.Seq) // no entry stands beyond the last one
 	for _, m := range r.list() {
 		record, problem := entry(m, signer, history)
 		if reply.unread == nil {
@@ -162,8 +165,8 @@ func readSyncReply(result valkey.ValkeyResult, signer *Signer, history fleet.His
 	return reply, r.err
 }
 
-// entry reads an entry of the stream. With an error the record invalidates everything, or has no Seq if not even that could be
-// read.
+// entry reads an entry of the stream. With an error the record invalidates everything. If not even the Seq could be
+// read, the record has Seq 0.
 func entry(m valkey.ValkeyMessage, signer *Signer, history fleet.History) (invalidation.Record, error) {
 	e, err := m.AsXRangeEntry()
 	if err != nil {
@@ -194,7 +197,7 @@ func (r *reader) terms() (terms []fleet.Term) {
 	return terms
 }
 
-// peers reads the hash of instances. What no version writes there is no instance.
+// peers reads the hash of instances. An item that no version writes is no instance, and is left out.
 func (r *reader) peers() []fleet.Peer {
 	list := r.list()
 	var peers []fleet.Peer
@@ -212,8 +215,8 @@ func (r *reader) peers() []fleet.Peer {
 	return peers
 }
 
-// leases reads the hash of leases into the peers that it names. An instance of which it says nothing that can be read counts as a
-// version that does not say.
+// leases reads the hash of leases into peers. An instance whose lease is missing or cannot be read counts as a
+// version that does not tell its lease.
 func (r *reader) leases(peers []fleet.Peer) {
 	said := map[string]string{}
 	for pair := (reader{rest: r.list()}); len(pair.rest) >= 2 && r.err == nil; {
@@ -230,15 +233,16 @@ func (r *reader) leases(peers []fleet.Peer) {
 	}
 }
 
-// milliseconds reads a duration that no process can exceed.
+// milliseconds reads a duration, bounded to one that no process can exceed.
 func (r *reader) milliseconds(s string) time.Duration {
 	return time.Duration(min(r.parse(s, 10), 1<<40)) * time.Millisecond
 }
 
-// lease reads the length of a lease, which is never longer than the longest that can be configured, whoever has written it.
+// lease reads the length of a lease. The length is bounded to the longest lease that can be configured, whoever has
+// written the item.
 func (r *reader) lease(s string) time.Duration { return min(r.milliseconds(s), invalidation.MaxLease) }
 
-// serverLife reads from INFO what one life of the server process is called; empty: the server does not say.
+// serverLife reads from INFO the name of one life of the server process; empty: the server does not say.
 func serverLife(info string) string {
 	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
 		if id, ok := strings.CutPrefix(lines.Text(), "run_id:"); ok {

@@ -9,33 +9,45 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// Keys of the log. The prefix is their hash tag, so that in a cluster all of them are in one slot, as scripts need them to
-// be. None has a lifetime: the server must not evict keys without one.
+// keys are the keys of the log on the server. The prefix is their hash tag, so that in a cluster all keys are in one
+// slot, as scripts need them to be. No key has a lifetime: the server must not evict keys without a lifetime.
 type keys struct {
-	// meta is a hash: h history, p the history that it followed on, s last seq, f floor, r retention in ms, l longest lease in ms,
-	// k who kept it last, b when it began, which versions before this one read, n last seq and its nonce, with a colon between, unless a
-	// version before this one has appended since, c how many are on the list of instances, e its edition, a last seq and how many marks, soft
-	// marks, fences, notices and their signatures there are, with colons between, as n
+	// meta is a hash with these fields:
+	//
+	//	h     history
+	//	p     the history that the log's first instance had followed
+	//	s     last seq
+	//	f     floor
+	//	r     retention in ms
+	//	l     longest lease in ms
+	//	k     run_id of the server that kept the log last
+	//	b     when the log began; only earlier versions read this field
+	//	n     last seq and nonce of its entry, with a colon between; outdated if an earlier version has appended since
+	//	c     how many instances are on the list
+	//	e     edition of the list
+	//	a     last seq, numbers of marks, soft marks, fences, notices and signatures, with colons between; outdated as n
 	meta    string
-	log     string // stream: id "<seq>-0", n nonce, e the record, m its signature where there is one, p the nonce before it
-	hard    string // sorted set: member → seq of its last invalidation
-	soft    string // the same of soft ones
-	fences  string // hash: number → record of its beginning
+	log     string // stream: id "<seq>-0", n nonce, e record, m its signature if any, p nonce of the entry before
+	hard    string // sorted set: member → seq of the member's last invalidation
+	soft    string // the same for soft invalidations
+	fences  string // hash: number → record of the fence's beginning
 	notices string // hash: subject → record
 	live    string // hash: instance → "<beat>:<applied>:<1 if it owes entries>"
-	leases  string // hash: instance → "<lease in ms>:<for how long it has held one in ms>:<in which term>"
+	leases  string // hash: instance → "<lease in ms>:<held for, in ms>:<term of the holding>"
 	clock   string // sorted set: seq → server time in seconds, at long intervals
 	terms   string // list: the latest terms, "<first eight digits of the server's run_id> <start>"
-	// signed is a hash: key and field of a record in fences or notices, with a space between → nonce and signature. It is a key of its
-	// own, since versions that know nothing of signatures read every value in the other two as a record.
+	// signed is a hash: key and field of a record in fences or notices, with a space between → nonce and signature.
+	// signed is a key of its own, since versions that know nothing of signatures read every value in fences and
+	// notices as a record.
 	signed string
-	vouch  string // hash: instance → signature of what live and leases say of it, where it has a secret
-	// entries is the channel on which all hear what is appended, and acks begins the names of those on which a writer hears who has applied
-	// its entries. A cluster passes them to all its nodes. The number of the database is in their names, since channels belong to none.
+	vouch  string // hash: instance → signature of its values in live and leases, if it has a secret
+	// entries is the channel on which all instances hear appended entries. acks begins the names of the channels on
+	// which writers hear which instances have applied their entries. A cluster passes these messages to all its
+	// nodes. The names include the number of the database, since channels belong to no database.
 	entries, acks string
 }
 
-// acksTo is the channel on which an instance hears who has applied its entries.
+// acksTo returns the channel on which an instance hears who has applied its entries.
 func (k keys) acksTo(instance string) string { return k.acks + instance }
 
 func keysOf(prefix string, database int) keys {
@@ -44,15 +56,16 @@ func keysOf(prefix string, database int) keys {
 	return keys{k("meta"), k("log"), k("hard"), k("soft"), k("fences"), k("notices"), k("live"), k("leases"), k("clock"), k("terms"), k("signed"), k("vouch"), channel("entries"), channel("applied") + ":"}
 }
 
-// commander is a client, or one connection of it.
+// commander is a client, or one connection of a client.
 type commander interface {
 	B() valkey.Builder
 	Do(ctx context.Context, cmd valkey.Completed) valkey.ValkeyResult
 	DoMulti(ctx context.Context, cmds ...valkey.Completed) []valkey.ValkeyResult
 }
 
-// legible reports whether meta names a history and its last seq. What somebody has damaged there is no log, and another begins.
-// A number of more digits than the server's counts exactly is none.
+// legible reports whether meta names a history and a last seq. A meta that somebody has damaged counts as no log, and
+// another log begins. A number of more than 15 digits is not legible, since the server does not count so high
+// exactly.
 const legible = `
 local function number(s) return string.match(s or '', '^%d+$') and #s <= 15 end
 local function legible(m)
@@ -60,13 +73,16 @@ local function legible(m)
 end
 `
 
-// amiss says what keeps a log from going on: nil where it is whole, 'gone' where the stream was lost, and otherwise where it holds what no
-// instance writes. A log is whole if the last item of the stream stands at the position of the log, since the stream refuses every entry
-// that is not beyond it; if each item is an entry, with a position of its own, a nonce and a record (strange); and if there are as many as
-// there are positions from the first to the last. By their number is found what was put between entries or taken out, whatever was appended
-// since: appendScript looks at no item. The first and the last are looked at here, others when they are read. What an item leaves that was
-// removed again, or an id that was set, is found by appendScript. Where XLEN is not allowed, the items are not counted. Of a whole log it also
-// returns the nonce of the last item.
+// amiss returns the reason why a log cannot go on: nil where the log is whole, 'gone' where the stream was lost, and
+// otherwise the key or the id that holds something that no instance writes.
+//
+// A log is whole if three conditions hold. The last item of the stream stands at the position of the log, since the
+// stream refuses every entry that is not beyond its last item. Each item is an entry, with a position of its own, a
+// nonce and a record (strange). There are as many items as positions from the first to the last. The number of items
+// shows items that were put between entries or taken out, whatever was appended since: appendScript looks at no item.
+// amiss looks at the first and the last item; others are looked at when they are read. appendScript finds a last id
+// that somebody has moved, by an item that was removed again or by setting the id. Where the ACL does not allow XLEN,
+// the items are not counted. For a whole log amiss also returns the nonce of the last item.
 const amiss = legible + `
 local function entry(e)
   local f = e[2]
@@ -104,8 +120,8 @@ local function named(terms)
 end
 `
 
-// Every script checks first that the log is the one that is meant. KEYS[1] is meta, ARGV[1] the history. Other fields of meta that
-// cannot be read count as missing.
+// guard is the head of scripts: it checks first that the log is the one that is meant. KEYS[1] is meta, ARGV[1] the
+// history. Other fields of meta that cannot be read count as 0.
 const guard = amiss + `
 local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'r', 'k', 'l', 'n')
 if not legible(m) then return {'NOHIST'} end
@@ -115,8 +131,8 @@ for _, i in ipairs({3, 4, 6}) do
 end
 `
 
-// termed begins a term where another server kept the log before, or this one in another life. KEYS[2] is the list of terms, KEYS[3]
-// the log. Where INFO is not allowed there are none, and the reply names no server.
+// termed begins a term where another server kept the log before, or an earlier process of this server. KEYS[2] is the
+// list of terms. Where the ACL does not allow INFO, no term begins, and the reply names no server.
 const termed = `
 local function life()
   local who = redis.pcall('INFO', 'server')
@@ -131,8 +147,9 @@ local function begin(run)
 end
 `
 
-// listed gives the names on the list of instances, and the edition of the list, which is another after somebody has taken instances off or put
-// them on who is no script: then there are more or fewer than the scripts have counted. Versions before this one do not count. KEYS[1] is meta.
+// listed returns the names on the list of instances, and the edition of the list. The edition changes after somebody
+// who runs no script of this package has taken instances off or put them on: then the number of instances differs
+// from the number that the scripts have counted. Earlier versions do not count. KEYS[1] is meta.
 const listed = `
 local function listed(live)
   local names, m = redis.call('HKEYS', live), redis.call('HMGET', KEYS[1], 'c', 'e')
@@ -144,8 +161,9 @@ local function listed(live)
 end
 `
 
-// lost names the key of marks, fences, notices or their signatures that holds more or fewer than scripts have put there, if there is one: what is missing would
-// be invalidated for nobody who starts. Where a version before this one has appended, which does not count, they are counted anew.
+// lost returns the key of marks, fences, notices or their signatures that holds more or fewer items than scripts have
+// put there, if any. An instance that starts would never learn of missing items. After an append by an earlier
+// version, which does not count, lost counts anew.
 const lost = `
 local function lost(s, keys)
   local have, said = {s}, redis.call('HGET', KEYS[1], 'a') or ''
@@ -164,7 +182,8 @@ local function lost(s, keys)
 end
 `
 
-// amounts changes how many there are, as appendScript and tidyScript leave them; what was counted otherwise stays, and is counted anew.
+// amounts parses the counts in field a of meta; add and sum change and write them for appendScript and tidyScript.
+// Counts that do not parse stay as they are, and lost counts anew.
 const amounts = `
 local function amounts(a)
   local s, hard, soft, fences, notices, signed = string.match(a or '', '^(%d+):(%d+):(%d+):(%d+):(%d+):(%d+)$')
@@ -178,11 +197,12 @@ end
 local function sum(n, s) return table.concat({s, n.hard, n.soft, n.fences, n.notices, n.signed}, ':') end
 `
 
-// createScript begins a history where there is none, or where something is amiss with the one that there is. The rest of another log
-// goes in the same step: the position is counted anew, and the stream would refuse entries whose numbers it has had. The longest lease
-// stays: instances may hold leases from before. A log that somebody has damaged is not named as the one before, since what else he has
-// done to it is not known: whoever comes over has everything confirmed (fleet R17). The script returns the history in force, and what
-// was amiss. ARGV: the history that begins, the one that the caller has followed, the id of an item that may be no entry.
+// createScript begins a history where the server has none, or where the present log is damaged. The same step deletes
+// the rest of the other log: the position is counted anew, and the stream would refuse entries whose numbers it has
+// had. The longest lease stays, since instances may hold leases from before. The new log does not name a log that
+// somebody has damaged as the one before, since the extent of the damage is not known: each instance that comes over
+// has everything confirmed (fleet R17). The script returns the history in force, and the damage. ARGV: the history
+// that begins, the history that the caller has followed, the id of an item that may be no entry.
 var createScript = durable.NewScript(amiss + lost + `
 local reads = {
   hash = function(k) return redis.pcall('HEXISTS', k, '') end, zset = function(k) return redis.pcall('ZCARD', k) end,
@@ -211,15 +231,18 @@ if number(m[3]) then redis.call('HSET', KEYS[1], 'l', m[3]) end
 return {ARGV[1], why}
 `)
 
-// syncScript is the heartbeat: it acknowledges what the caller has applied, gives what is new, and tells who is live. The
-// script writes, so that a server which was demoted, or has lost its replicas, refuses to run it.
+// syncScript is the heartbeat: it acknowledges the entries that the caller has applied, returns new entries, and
+// returns the live instances. The script writes, so that a server which was demoted, or has lost its replicas,
+// refuses to run it.
 //
-// An instance that waits for others beats often. Then whether something is amiss with the log is not looked at, where the position is as
-// its last entry has left it: the next heartbeat at its time looks.
+// An instance that waits for others sends heartbeats often. Such a heartbeat does not check the log for damage where
+// the position is as the log's last entry has left it: the next regular heartbeat checks.
 //
-// ARGV: history, instance, beat, applied, nonce of that, count, retention in ms, term, 1 if it owes entries, lease in ms, for how
-// long it has held one in ms, signature of the heartbeat or nothing, 1 if it waits, the edition of the list that the caller knows: with
-// another it has held none; the longest lease that any instance may hold in ms, as far as the caller has heard. The leases and the signatures have hashes of their own: versions that do not know them compare the other as a whole.
+// ARGV: history, instance, beat, applied, nonce of the entry at applied, count, retention in ms, term, 1 if the
+// instance owes entries, lease in ms, for how long it has held a lease in ms, signature of the heartbeat or nothing,
+// 1 if it waits, the edition of the list that it knows (with another edition, held counts as 0), the longest lease in
+// ms that any instance may hold, as far as it has heard. The leases and the signatures have hashes of their own,
+// since versions that do not know them compare the value in live as a whole.
 var syncScript = durable.NewScript(guard + termed + listed + lost + `
 local wrong
 local there = m[7] == ARGV[4] .. ':' .. ARGV[5]
@@ -262,22 +285,26 @@ if wrong then return {'AMISS', wrong} end
 return {'OK', who, terms, m[2], m[3], fresh, redis.call('HGETALL', KEYS[4]), m[6], redis.call('HGETALL', KEYS[5]), redis.call('HGETALL', KEYS[6]), edition}
 `)
 
-// whoScript names the life of the server that a connection leads to.
+// whoScript returns INFO of the server that a connection leads to, which names the life of the server's process.
 var whoScript = durable.NewScript(`return redis.call('INFO', 'server')`)
 
-// appendScript adds entries, tells them to all, and says who is on the list, and its edition. Where the stream refuses one, somebody has moved its last id:
-// then the position of the log is taken away, so that the log is none, and another begins. The nonce stays the first field of an entry:
-// scripts take it by its place. Beside an entry stands the nonce of the one before (fleet R19).
+// appendScript appends entries, publishes them to all instances, and returns the names on the list and the edition of
+// the list. Where the stream refuses an entry, somebody has moved the stream's last id. Then the script deletes the
+// position of the log, so that the log counts as none, and another log begins. The nonce stays the first field of an
+// entry: scripts find it by its place. Beside an entry stands the nonce of the entry before (fleet R19).
 //
-// This is what each write has the server do, and so the script does no more than it must where meta is as an instance of this version has
-// left it, in the term of the server that the caller names: the nonce before is in meta, and the stream itself says whether it is there and
-// takes the position. Otherwise all is looked at. Who names the life of the server, which the connection is known to lead to, spares the server
-// that look.
+// The server runs this script for each write. So the script does no more than it must where meta is as an instance of
+// this version has left it, in the term of the server that the caller names. Then the nonce before is in meta, and
+// the stream itself says whether it exists and accepts the position. Otherwise the script checks everything. A caller
+// that names the life of the server, which it knows from its connection, spares the server that check.
 //
-// KEYS: meta, terms, log, the list, then those that entries name by their place among KEYS. ARGV: history, life of the server or nothing,
-// channel, what all are told of the entries, 1 if somebody waits for those on the list; then of each entry its nonce, the set of marks that
-// its members go to, operation, record, signature or nothing, how many members, members, and where the operation is not 'mark' what the
-// entry is kept beside, where the signatures of those are, number of the fence or subject of the notice, signature to keep or nothing
+// KEYS: meta, terms, log, the list, then the keys that entries name by their place among KEYS.
+//
+// ARGV: history, life of the server or nothing, channel, message about the entries, 1 if somebody waits for the
+// instances on the list. Then for each entry: its nonce, the set of marks that its members go to, operation, record,
+// signature or nothing, number of members, members. Where the operation is not 'mark', these follow: the key that the
+// record is kept in, the key that the signatures of such records are kept in, number of the fence or subject of the
+// notice, signature to keep or nothing.
 var appendScript = durable.NewScript(listed + amounts + `
 local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'k', 'n', 'a')
 local at, before = string.match(m[5] or '', '^(%d+):(%x+)$')
@@ -357,7 +384,7 @@ if ARGV[5] == '1' then names, edition = listed(KEYS[4]) end
 return {'OK', first, run, names, edition}
 `)
 
-// snapshotScript reads what is small of a snapshot in one step.
+// snapshotScript reads the small parts of a snapshot in one step.
 var snapshotScript = durable.NewScript(amiss + lost + `
 local m = redis.call('HMGET', KEYS[1], 'h', 's', 'f', 'p')
 if not legible(m) then return {'NOHIST'} end
@@ -368,7 +395,8 @@ if m[2] ~= '0' then nonce = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 
 return {'OK', m[1], m[2], nonce, number(m[3]) and m[3] or '0', m[4] or '', redis.call('HGETALL', KEYS[3]), redis.call('HGETALL', KEYS[4]), redis.call('HGETALL', KEYS[5])}
 `)
 
-// reapScript takes an instance off the list unless its entry there has changed since. ARGV: history, instance, what the list says of it
+// reapScript takes an instance off the list unless the instance's entry there has changed since. ARGV: history,
+// instance, the entry as the caller has read it
 var reapScript = durable.NewScript(guard + listed + `
 if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then
 ` + strike + `
@@ -385,16 +413,17 @@ end
 return {'OK'}
 `)
 
-// strike takes one off the list that is on it, and counts.
+// strike takes an instance off the list that is on the list, and counts the list in meta anew.
 const strike = `
   redis.call('HSET', KEYS[1], 'c', #listed(KEYS[2]) - 1)
   for i = 2, 4 do redis.call('HDEL', KEYS[i], ARGV[2]) end
 `
 
-// tidyScript forgets marks that no copy can be concerned by any more: those older than the longest lifetime in force. It
-// dates positions by the server's clock, and forgets the leases of instances that are not live. ARGV: history, further time to keep
-// marks in ms, most marks to remove at once, the longest lease in ms as the caller has read it, and what it is by the instances that
-// are left. It returns how many marks are left to remove.
+// tidyScript forgets marks that can concern no copy any more: marks older than the longest lifetime in force. The
+// script dates positions by the server's clock. The script also forgets the leases of instances that are not live.
+// ARGV: history, further time to keep marks in ms, most marks to remove at once, the longest lease in ms as the
+// caller has read it, and the longest lease of the instances that are left. The script returns how many marks are
+// left to remove.
 var tidyScript = durable.NewScript(guard + amounts + `
 local there = amounts(redis.call('HGET', KEYS[1], 'a'))
 if m[6] == ARGV[4] and ARGV[5] ~= ARGV[4] then redis.call('HSET', KEYS[1], 'l', ARGV[5]) end

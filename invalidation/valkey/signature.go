@@ -19,48 +19,49 @@ import (
 )
 
 const (
-	// SignatureSize is the length of a signature in bytes: HMAC-SHA-256, truncated to half (RFC 2104 §5). Forging one is a guess in
-	// 2^128 that only a running instance can check, and half the bytes are half of what a small copy grows by.
+	// SignatureSize is the length of a signature in bytes: HMAC-SHA-256, truncated to half (RFC 2104 §5). Forging a
+	// signature takes a guess in 2^128 that only a running instance can check. Half the length halves the growth of
+	// small copies.
 	SignatureSize = 16
-	// signatureWarnings is the pause between two lines in the log about signatures that do not fit: who can write one such copy can
-	// write thousands.
+	// signatureWarnings is the pause between two lines in the log about signatures that do not fit: a writer of one
+	// such copy can write thousands.
 	signatureWarnings = time.Minute
 )
 
-// ErrSignature says that what was read from the server was not written by an instance that has one of the secrets.
+// ErrSignature says that no instance with one of the secrets has written what was read from the server.
 var ErrSignature = errors.New("signature is missing or wrong")
 
-// SignerOptions is what a Signer works with. Prefix and Log are required.
+// SignerOptions are the parts of a Signer. Prefix and Log are required.
 type SignerOptions struct {
-	Prefix  string   // of every key: what one fleet has signed is nothing in another
-	Secrets []string // the first signs, and any of them verifies. Empty: there is no signer
-	Require bool     // what has no signature is refused; otherwise only what has a wrong one
+	Prefix  string   // of every key: a signature of one fleet is worth nothing in another
+	Secrets []string // the first signs, and any of them verifies. Empty: NewSigner returns nil
+	Require bool     // missing signatures are refused; otherwise only wrong ones are
 	Log     *slog.Logger
-	// Observe is called when a verification has failed, with the operation verify. Nil: nobody counts.
+	// Observe is called when a verification has failed, with the operation verify. Nil: failures are not counted.
 	Observe func(op string, took time.Duration, err error)
 }
 
-// Signer signs what instances tell each other through the server, and verifies it. Its invariant: under Require, nothing that was not
-// written by a holder of a secret makes a copy usable, changes one, or sets a mode. It says nothing of deletion, of order, and of what
-// was signed and comes again: docs/trust.md. A nil *Signer signs nothing, and takes everything at no cost. It is safe for
-// concurrent use.
+// Signer signs and verifies the data that instances pass each other through the server. The invariant: under Require,
+// only data written by a holder of a secret makes a copy usable, changes a copy, or sets a mode. Signatures do not
+// protect against deletion, reordering, and replay of signed data: docs/trust.md. A nil *Signer signs nothing, and
+// accepts everything at no cost. A Signer is safe for concurrent use.
 type Signer struct {
 	options SignerOptions
 	states  sync.Pool    // of *signing: the keyed states are not made anew for each signature
-	failed  atomic.Int64 // verifications
-	warned  atomic.Int64 // when the last was told, in nanoseconds of Unix time; zero: never
+	failed  atomic.Int64 // count of failed verifications
+	warned  atomic.Int64 // when the last failure was logged, in nanoseconds of Unix time; zero: never
 }
 
-// signing is what one signature is computed with.
+// signing is the state that computes one signature.
 type signing struct {
-	front   []byte // what is signed before the content
+	front   []byte // signed before the content
 	content hash.Hash
 	keyed   []hash.Hash // one for each secret
 	digest  [sha256.Size]byte
 	sum     [sha256.Size]byte
 }
 
-// NewSigner is nil where there are no secrets.
+// NewSigner makes a Signer, or returns nil where o has no secrets.
 func NewSigner(o SignerOptions) *Signer {
 	if len(o.Secrets) == 0 {
 		return nil
@@ -76,8 +77,8 @@ func NewSigner(o SignerOptions) *Signer {
 	return s
 }
 
-// SignCopy appends the signature of a copy in its form on the server, which holds its storage key and its position in the log. Without
-// a signer it appends nothing.
+// SignCopy appends the signature of a copy in its form on the server, which holds the storage key and the position in
+// the log. A nil signer appends nothing.
 func (s *Signer) SignCopy(dst, value []byte) []byte {
 	if s == nil {
 		return dst
@@ -85,7 +86,8 @@ func (s *Signer) SignCopy(dst, value []byte) []byte {
 	return s.sign(dst, "copy", nil, value)
 }
 
-// VerifyCopy fails with ErrSignature if value must not be used. An empty signature means that there is none.
+// VerifyCopy fails with ErrSignature if value must not be used. An empty signature means that the copy has no
+// signature.
 func (s *Signer) VerifyCopy(signature, value []byte) error {
 	if s == nil {
 		return nil
@@ -93,8 +95,9 @@ func (s *Signer) VerifyCopy(signature, value []byte) error {
 	return s.verify("copy", signature, nil, value)
 }
 
-// signRecord is the signature of an entry: of its record, of its nonce, by which it is told apart, and of the log that it is
-// written to. Its Seq is the server's to choose when it is written, and cannot be covered. Empty without a signer.
+// signRecord returns the signature of an entry. The signature covers the record, the nonce, which tells the entry
+// from all others, and the log. The signature cannot cover the Seq, which the server chooses at the append. Empty
+// without a signer.
 func (s *Signer) signRecord(h fleet.History, nonce uint64, record []byte) string {
 	if s == nil {
 		return ""
@@ -102,18 +105,19 @@ func (s *Signer) signRecord(h fleet.History, nonce uint64, record []byte) string
 	return string(s.sign(make([]byte, 0, SignatureSize), "entry", place(h, nonce), record))
 }
 
-// entry reads an entry of the stream. One whose signature does not fit invalidates everything, as one that cannot be read does:
-// what it would have invalidated is not known. As no such entry is of another version, there is no error.
+// entry reads an entry of the stream. An entry whose signature does not fit invalidates everything, like an entry
+// that cannot be read: the members that it should invalidate are not known. entry returns no error for it, since
+// errors stand for entries of another version.
 func (s *Signer) entry(h fleet.History, seq, nonce uint64, record []byte, signature string) (invalidation.Record, error) {
 	if s != nil && s.verify("entry", []byte(signature), place(h, nonce), record) != nil {
-		everything, _ := invalidation.ParseRecord(seq, nonce, nil) // that there is nothing to read is the point
+		everything, _ := invalidation.ParseRecord(seq, nonce, nil) // nil data makes a record that invalidates everything
 		return everything, nil
 	}
 	return invalidation.ParseRecord(seq, nonce, record)
 }
 
-// keptSignature is how the signature of a record stands beside the records that outlive the log. The nonce goes with it, since the
-// record is kept without.
+// keptSignature returns the signature of a record in its form beside the records that outlive the log. The nonce goes
+// with the signature, since the record is kept without its nonce.
 func keptSignature(nonce uint64, signature string) string {
 	if signature == "" {
 		return ""
@@ -121,8 +125,8 @@ func keptSignature(nonce uint64, signature string) string {
 	return string(binary.BigEndian.AppendUint64(nil, nonce)) + signature
 }
 
-// kept reports whether a record that is kept beside the log may be heeded. Without Require every one is: instances without a secret
-// write records and leave the signatures of earlier ones beside them.
+// kept reports whether a record that is kept beside the log may be used. Without Require every record may: instances
+// without a secret write records and leave the signatures of earlier records beside them.
 func (s *Signer) kept(h fleet.History, record, signature string) bool {
 	if s == nil || !s.options.Require {
 		return true
@@ -134,8 +138,8 @@ func (s *Signer) kept(h fleet.History, record, signature string) bool {
 	return s.verify("entry", []byte(signature), place(h, nonce), []byte(record)) == nil
 }
 
-// signHeartbeat is the signature of what the server keeps of an instance. It covers the log and the term, in which what an instance has
-// held stays true. Empty without a signer.
+// signHeartbeat returns the signature of the server's data about an instance. The signature covers the log and the
+// term, since the time for which an instance has held a lease counts only within them. Empty without a signer.
 func (s *Signer) signHeartbeat(h fleet.History, p fleet.Peer) string {
 	if s == nil {
 		return ""
@@ -143,9 +147,10 @@ func (s *Signer) signHeartbeat(h fleet.History, p fleet.Peer) string {
 	return string(s.sign(make([]byte, 0, SignatureSize), "heartbeat", h[:], heartbeat(p)))
 }
 
-// heartbeats has no instance vouch for the log (fleet R16) that has not signed its heartbeat: a forged voucher would have a lease taken
-// before what was lost is known. All else that a heartbeat says is heeded all the same, since it only has this instance wait: an instance
-// of another version, or with other secrets, may hold a lease, and what keeps that one from using a copy is that it is waited for.
+// heartbeats lets an instance vouch for the log (fleet R16) only if it has signed its heartbeat. With a forged
+// voucher an instance would take a lease before the lost entries are known. All other data of an unsigned heartbeat
+// counts, since it only makes this instance wait. An instance of another version, or with other secrets, may hold a
+// lease, and other instances must wait for that lease.
 func (s *Signer) heartbeats(h fleet.History, live []fleet.Peer, signatures map[string]string) {
 	if s == nil || !s.options.Require {
 		return
@@ -157,18 +162,18 @@ func (s *Signer) heartbeats(h fleet.History, live []fleet.Peer, signatures map[s
 	}
 }
 
-// heartbeat is what is signed of a heartbeat, as it comes back from the server.
+// heartbeat returns the signed bytes of a heartbeat, as read back from the server.
 func heartbeat(p fleet.Peer) []byte {
 	return fmt.Appendf(nil, "%d:%d:%t:%d:%d:%08x %s", p.Beat, p.Applied, p.Owes, p.Lease.Milliseconds(), p.Held.Milliseconds(), p.Term, p.Name)
 }
 
-// place is what tells an entry apart from any other, of this log and of others.
+// place returns bytes that tell an entry from any other, in this log and in others.
 func place(h fleet.History, nonce uint64) []byte {
 	return binary.BigEndian.AppendUint64(bytes.Clone(h[:]), nonce)
 }
 
-// take gets a state that has taken in what is signed. Everything before content has a length of its own, so that no two things that
-// are signed have the same bytes.
+// take returns a state that has hashed all that is signed. Every part before content is preceded by its length, so
+// that no two different inputs have the same bytes.
 func (s *Signer) take(purpose string, front, content []byte) *signing {
 	n := s.states.Get().(*signing)
 	n.content.Reset()
@@ -181,8 +186,8 @@ func (s *Signer) take(purpose string, front, content []byte) *signing {
 	return n
 }
 
-// mac is the signature by one of the secrets. The content is digested before, once for all secrets: of a large copy that is what
-// takes time.
+// mac returns the signature by one of the secrets. The content was digested before, once for all secrets, since
+// digesting a large copy takes most of the time.
 func (n *signing) mac(secret int) []byte {
 	h := n.keyed[secret]
 	h.Reset()
@@ -214,7 +219,7 @@ func (s *Signer) verify(purpose string, signature, front, content []byte) error 
 	return ErrSignature
 }
 
-// tell counts a failure, and says so in the log once in a while.
+// tell counts a failure, and logs at most one line in signatureWarnings.
 func (s *Signer) tell(purpose string, missing bool, began time.Time) {
 	if s.options.Observe != nil {
 		s.options.Observe("verify", time.Since(began), ErrSignature)

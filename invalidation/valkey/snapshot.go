@@ -17,17 +17,17 @@ import (
 // marksPage is how many marks one request of a snapshot brings.
 const marksPage = 5000
 
-// logState is what a server has of a log, beside a snapshot.
+// logState is the state of a server's log as the snapshot script finds it.
 type logState uint8
 
 const (
 	whole   logState = iota // the zero value
-	noLog                   // there is no log
-	damaged                 // the server has lost the end of the log, or somebody has written there
+	noLog                   // the server has no log
+	damaged                 // the server has lost the end of the log, or somebody has written into the log
 )
 
-// snapshotReader reads a snapshot from the server. Only the head is of one moment: marks only rise, so that one which is read later
-// than the head says no more than the entries after the head, which come next.
+// snapshotReader reads a snapshot from the server. Only the head is of one moment. Marks only rise, so a mark that is
+// read later than the head says no more than the entries after the head, which come next.
 type snapshotReader struct {
 	client      valkey.Client
 	keys        keys
@@ -62,10 +62,11 @@ func (s *snapshotReader) read(ctx context.Context) (snapshot fleet.Snapshot, sta
 	if snapshot.History, err = parseHistory(history); err != nil {
 		return snapshot, whole, err
 	}
-	snapshot.Previous, _ = parseHistory(previous) // what cannot be read is not known
+	snapshot.Previous, _ = parseHistory(previous) // an unreadable name counts as not known
 	for name, text := range fences {
 		if !s.signer.kept(snapshot.History, text, signed[k.fences+" "+name]) {
-			snapshot.Floor = snapshot.Seq // what it stands around is not known: no copy from before is used
+			// The members of this fence are not known: no copy from before is used.
+			snapshot.Floor = snapshot.Seq
 		} else if record, ok := s.kept(text); ok {
 			snapshot.Fences = append(snapshot.Fences, record)
 		}
@@ -86,7 +87,8 @@ func (s *snapshotReader) read(ctx context.Context) (snapshot fleet.Snapshot, sta
 	return snapshot, whole, err
 }
 
-// kept reads a record that is kept beside the log. One that cannot be read belongs to another version, which looks after it.
+// kept reads a record that the server keeps beside the log. A record that cannot be read belongs to another version,
+// which looks after it.
 func (s *snapshotReader) kept(text string) (invalidation.Record, bool) {
 	record, err := invalidation.ParseRecord(0, 0, []byte(text))
 	if err != nil {
@@ -97,7 +99,7 @@ func (s *snapshotReader) kept(text string) (invalidation.Record, bool) {
 
 // marks reads one set of marks, page by page in the order of their positions.
 func (s *snapshotReader) marks(ctx context.Context, key string, soft bool, all []fleet.Mark) ([]fleet.Mark, error) {
-	// Each page has its time: of a million marks there are many, however short leases are.
+	// Each page has its own timeout: a million marks take many pages, however short leases are.
 	ctx = context.WithoutCancel(ctx)
 	size, from := marksPage, "-inf"
 	for {
@@ -108,7 +110,7 @@ func (s *snapshotReader) marks(ctx context.Context, key string, soft bool, all [
 		for _, m := range page {
 			mark := fleet.Mark{Seq: uint64(m.Score), Soft: soft}
 			if len(m.Member) != 8 || !(m.Score >= 0) {
-				continue // no instance has written it
+				continue // no instance has written this item
 			}
 			mark.ID = invalidation.ID(binary.BigEndian.Uint64([]byte(m.Member)))
 			all = append(all, mark)
@@ -118,7 +120,7 @@ func (s *snapshotReader) marks(ctx context.Context, key string, soft bool, all [
 		}
 		last := strconv.FormatFloat(page[len(page)-1].Score, 'f', -1, 64)
 		if last == from {
-			size *= 2 // a single record with more members than a page has
+			size *= 2 // a single record has more members than a page
 		}
 		from = last
 	}

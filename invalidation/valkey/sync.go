@@ -16,22 +16,24 @@ import (
 const (
 	// syncCount is how many entries one heartbeat brings at most.
 	syncCount = 500
-	// confirmFirst is the pause before the first heartbeat while somebody waits for other instances, which hear of the entry when this one
-	// does and say so, and confirmEvery that between those which follow.
+	// confirmFirst is the pause before the first heartbeat while somebody waits for other instances. These hear of
+	// the entry when this instance does, and say so. confirmEvery is the pause between the heartbeats that follow.
 	confirmFirst, confirmEvery = 10 * time.Millisecond, 5 * time.Millisecond
-	// fetchEvery is the pause while an instance is live whose entries are not told to all.
+	// fetchEvery is the pause while an instance is live whose entries the server does not tell to all listeners.
 	fetchEvery = 5 * time.Millisecond
-	// confirmHurry is for how long that pause is kept after somebody has begun to wait; after that an instance is probably dead, and
-	// heartbeats come at a tenth of their usual pause.
+	// confirmHurry is how long confirmEvery applies after a writer has begun to wait. After that an instance is
+	// probably dead, and heartbeats come at a tenth of their usual pause.
 	confirmHurry = 100 * time.Millisecond
-	// confirmSteady is the pause where somebody has waited at all times for longer than that, and others have come since: one heartbeat is
-	// for all of them, and however many writes there are, the server has no more than that of each instance.
+	// confirmSteady is the pause where somebody has waited at all times for longer than confirmHurry, and others have
+	// begun to wait since. One heartbeat serves all of them. However many writes there are, each instance sends the
+	// server no more heartbeats than that.
 	confirmSteady = 10 * time.Millisecond
 	tidyEvery     = 10 * time.Second
 	tidyAtMost    = 2000 // marks, of each sort, in one step
 )
 
-// syncer carries the follower's requests to the server and the replies back, and does what the follower makes of them.
+// syncer carries the follower's requests to the server and the replies back, and carries out the steps that the
+// follower returns.
 type syncer struct {
 	options       Options
 	keys          keys
@@ -47,22 +49,23 @@ type syncer struct {
 	applied broadcast     // sends when entries have been applied
 	contact contact
 
-	// mu is held during a heartbeat, across its I/O: leave waits for the heartbeat that is under way, which could otherwise
-	// register this instance again after it was taken off the list, and the next purge would wait for a process that has ended.
+	// mu is held during a heartbeat, across the heartbeat's I/O. So leave waits for the heartbeat that is under way.
+	// Otherwise that heartbeat could register this instance again after leave has taken it off the list, and the next
+	// purge would wait for a process that has ended.
 	mu     lockorder.Mutex[lockorder.Syncer]
 	left   bool      // set by leave; guarded by mu
 	tidied time.Time // guarded by mu
-	looked time.Time // when the server was last asked whether its log is whole; guarded by mu
-	// recoveries is how many steps to come back into the log have followed on each other; guarded by mu
+	looked time.Time // when the server last checked whether its log is whole; guarded by mu
+	// recoveries counts the recovery steps that have followed each other; guarded by mu
 	recoveries int
 	damaged    uint64    // how often somebody has damaged the log; guarded by mu
-	toldDamage time.Time // when that was last told of; guarded by mu
+	toldDamage time.Time // when damage was last logged; guarded by mu
 
 	suspect atomic.Bool // the writer has met a key of another type
 }
 
-// run sends heartbeats until ctx ends: at regular intervals, when there is something new, and often while somebody waits for
-// other instances.
+// run sends heartbeats until ctx ends: at regular intervals, when there is something new, and often while somebody
+// waits for other instances.
 func (s *syncer) run(ctx context.Context) error {
 	var failing bool
 	for ctx.Err() == nil {
@@ -84,11 +87,11 @@ func (s *syncer) run(ctx context.Context) error {
 	return nil
 }
 
-// pause waits for the next heartbeat, or for a reason to be earlier.
+// pause waits until the next heartbeat is due, or a reason to send it earlier comes.
 func (s *syncer) pause(ctx context.Context, failed error) {
 	kick, recount, began := s.kick, s.recount, time.Now()
 	if failed != nil {
-		kick, recount = nil, nil // whoever waits for the server does not make it come back earlier
+		kick, recount = nil, nil // waiting callers do not bring the server back earlier
 	}
 	for {
 		wait := s.heartbeat
@@ -106,8 +109,9 @@ func (s *syncer) pause(ctx context.Context, failed error) {
 	}
 }
 
-// untilNext is how long the next heartbeat has to wait in a pause that began then. Under load somebody waits at all times: for how long the
-// others are hurried goes by who came last, or all would be kept waiting for the first of them who came so long ago.
+// untilNext returns how long the next heartbeat has to wait in a pause that began at began. Under load somebody waits
+// at all times. So the pace follows the newest waiter: if the oldest alone counted, all would wait at the slow pace
+// because the oldest came so long ago.
 func (s *syncer) untilNext(began time.Time) time.Duration {
 	if !s.follower.View().AllSpeak {
 		return max(0, fetchEvery-time.Since(began))
@@ -128,7 +132,7 @@ func (s *syncer) untilNext(began time.Time) time.Duration {
 	return max(confirmFirst-time.Since(oldest), wait-time.Since(began))
 }
 
-// wake has the next heartbeat come at once.
+// wake makes the next heartbeat come at once, unless the last one has failed.
 func (s *syncer) wake() {
 	select {
 	case s.kick <- struct{}{}:
@@ -153,12 +157,12 @@ func (s *syncer) leave(ctx context.Context) error {
 	return nil
 }
 
-// list are the keys of scripts that take instances off the list.
+// list returns the keys of the scripts that take instances off the list.
 func (s *syncer) list() []string {
 	return []string{s.keys.meta, s.keys.live, s.keys.leases, s.keys.vouch}
 }
 
-// sync is one heartbeat and what its reply asks for.
+// sync sends one heartbeat and carries out the step that the reply asks for.
 func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +190,7 @@ func (s *syncer) sync(ctx context.Context) (fleet.Step, error) {
 	now := time.Now()
 	step := s.follower.Receive(q, r.SyncReply, now)
 	s.contact.replied(now)
-	s.hinter.on(r.Server) // which is to hear of the entries of this one
+	s.hinter.on(r.Server) // the hinter is to listen to this server
 	s.deliver()
 	if len(r.Terms) > 0 {
 		s.confirmations.lose()
@@ -232,7 +236,7 @@ func (s *syncer) send(ctx context.Context, client commander, q fleet.SyncRequest
 	return r, err
 }
 
-// deliver tells those who wait, and those who listen to notices, what the log has brought.
+// deliver passes the follower's events to the waiters, and the notices among them to OnNotice. The caller holds mu.
 func (s *syncer) deliver() {
 	events := s.follower.Events()
 	if len(events) == 0 {
@@ -252,7 +256,8 @@ func (s *syncer) deliver() {
 	s.applied.send()
 }
 
-// hear takes in entries that came beside the heartbeats, in their order (fleet R19). It reports whether all are applied.
+// hear applies entries that came beside the heartbeats, in their order (fleet R19), and reports whether all are
+// applied.
 func (s *syncer) hear(entries []fleet.Heard) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -260,7 +265,7 @@ func (s *syncer) hear(entries []fleet.Heard) bool {
 	now := time.Now()
 	for _, e := range entries {
 		if e.Seq <= s.follower.Applied() {
-			continue // a heartbeat has brought it
+			continue // a heartbeat has brought this entry
 		}
 		if s.left || !s.follower.Hear(e, now) {
 			return false
@@ -269,7 +274,8 @@ func (s *syncer) hear(entries []fleet.Heard) bool {
 	return true
 }
 
-// confirm tells those whose entries hold everywhere, and takes the instances off the list whose lease must have lapsed.
+// confirm tells the waiters whose entries hold everywhere, and takes the instances off the list whose lease must have
+// lapsed.
 func (s *syncer) confirm(ctx context.Context, client commander, live []fleet.Peer, now time.Time) {
 	suspected := map[fleet.Peer]bool{}
 	for _, p := range s.follower.Suspected(now) {
@@ -290,12 +296,13 @@ func (s *syncer) reap(ctx context.Context, client commander, p fleet.Peer) {
 		s.options.Log.Warn("dead instance not taken off the list", "instance", p.Name, "error", err)
 		return
 	case r.text() != "OK" || r.text() != "1":
-		return // its heartbeat has changed since, or another instance was faster
+		// The instance's heartbeat has changed since, or another instance was faster.
+		return
 	}
 	s.options.Log.Warn("instance is dead, or cut off for longer than its lease, and was taken off the list", "instance", p.Name)
 }
 
-// tidy has marks forgotten, now and then. The caller holds mu.
+// tidy has the server forget marks, once in tidyEvery. The caller holds mu.
 func (s *syncer) tidy(ctx context.Context, client commander) {
 	if time.Since(s.tidied) < tidyEvery {
 		return
@@ -311,7 +318,7 @@ func (s *syncer) tidy(ctx context.Context, client commander) {
 		return
 	}
 	if r.text() == "OK" && r.text() != "0" {
-		return // more at the next heartbeat
+		return // the next heartbeat continues
 	}
 	s.tidied = time.Now()
 }

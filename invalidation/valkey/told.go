@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// told is what is published of the entries that one step has appended: the Seq of the first and the nonce before it, as the server says
-// them, then what their writer has put together.
+// told is the message about the entries that one step has appended. The server puts the Seq of the first entry and
+// the nonce of the entry before it first. The text of the writer follows.
 type told struct {
 	seq, previous uint64
 	writer        string
@@ -18,11 +18,12 @@ type told struct {
 
 type toldEntry struct {
 	nonce             uint64
-	awaited           bool // the writer waits for others to apply it
+	awaited           bool // the writer waits for others to apply the entry
 	record, signature string
 }
 
-// appendTold appends what a writer tells of its entries: its name, then of each entry nonce, flag, record and signature.
+// appendTold appends a writer's text about its entries: the writer's name, then of each entry nonce, flag, record and
+// signature.
 func appendTold(dst []byte, writer string, entries []toldEntry) []byte {
 	dst = appendText(dst, writer)
 	for _, e := range entries {
@@ -34,7 +35,7 @@ func appendTold(dst []byte, writer string, entries []toldEntry) []byte {
 
 var errTold = errors.New("message of the log is not understood")
 
-// parseTold reads a message: Seq and nonce as text, with a space after each, before what appendTold gives.
+// parseTold reads a message: Seq and nonce as text, each with a space behind, and then the output of appendTold.
 func parseTold(message string) (t told, err error) {
 	seq, rest, _ := strings.Cut(message, " ")
 	previous, body, ok := strings.Cut(rest, " ")
@@ -67,7 +68,7 @@ func parseTold(message string) (t told, err error) {
 	return t, nil
 }
 
-// ackText is what an instance publishes to the writer of entries that it has applied.
+// ackText returns the message that an instance publishes to the writer of entries that the instance has applied.
 func ackText(instance string, nonces []uint64) string {
 	b := appendText(nil, instance)
 	for _, n := range nonces {
@@ -87,7 +88,7 @@ func parseAck(message string) (instance string, nonces []uint64, ok bool) {
 	return instance, nonces, true
 }
 
-// appendText appends a text with its length before it.
+// appendText appends a text with its length before the text.
 func appendText(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }

@@ -21,9 +21,9 @@ import (
 const (
 	// maxBatch is how many entries are written in one round trip.
 	maxBatch = 64
-	// linger is for how long an entry may wait for others to be written with it, for which nobody waits.
+	// linger is how long an entry that nobody waits for may wait to be written together with others.
 	linger = 10 * time.Millisecond
-	// maxDue is how many entries are made up for between two heartbeats.
+	// maxDue is how many due records are taken between two heartbeats.
 	maxDue = 512
 )
 
@@ -32,31 +32,32 @@ var (
 	errReplicas = errors.New("write to log: too few replicas have the entry")
 )
 
-// writer appends entries to the log on the server, as many in one round trip as have come meanwhile. Any goroutine may call append and
-// writeDue; the goroutine of run alone writes to the server, one batch after the other. All fields are set before run begins, and
-// never change.
+// writer appends entries to the log on the server. One round trip writes the entries that have come during the round
+// trip before. Any goroutine may call append and writeDue. Only the goroutine of run writes to the server, one batch
+// after the other. All fields are set before run begins, and never change.
 type writer struct {
 	options      Options
 	keys         keys
 	replyTimeout time.Duration // for the reply to one batch
 	follower     *fleet.Follower
-	wake         func()       // has the syncer fetch what was written, and does not come by itself
-	suspect      *atomic.Bool // set where a key of the log holds something else
-	hinter       *hinter      // whose session entries are written on, where there is one
+	wake         func()       // has the syncer send a heartbeat at once
+	suspect      *atomic.Bool // set where a key of the log has another type
+	hinter       *hinter      // entries are written on its session, if there is one
 	queue        chan *attempt
 }
 
-// attempt is one entry to be written. The writer sets seq, then sends to done; whoever receives from done may read seq. A caller that
-// gives up before that reads neither: the entry may be written all the same.
+// attempt is one entry to be written. The writer sets seq and list, and then sends to done. A goroutine that has
+// received from done without an error may read seq and list. A caller that gives up earlier reads neither: the entry
+// may be written all the same.
 type attempt struct {
 	record invalidation.Record // with its nonce
 	done   chan error          // has room for one, so that the writer never waits for a caller that has given up
-	seq    uint64              // of the entry, once it is written
-	list   fleet.List          // of instances as it was then
-	due    bool                // nobody waits for it, but this instance's lease may
-	waits  bool                // the caller waits for others to apply it
-	later  bool                // nobody waits for it at all
-	empty  bool                // there is no entry: it only has those before it written
+	seq    uint64              // of the entry, once the entry is written
+	list   fleet.List          // of instances, as of the append
+	due    bool                // nobody waits for the entry, but this instance's lease may
+	waits  bool                // the caller waits for others to apply the entry
+	later  bool                // neither a caller nor the lease waits for the entry
+	empty  bool                // no entry: done is sent to when the entries queued before are written
 }
 
 // append writes an entry. On an error the entry may be in the log all the same.
@@ -75,16 +76,17 @@ func (w *writer) append(ctx context.Context, r invalidation.Record, waits bool) 
 	}
 }
 
-// later has an entry written soon, for which nobody waits: what does not come back in the log is due again.
+// later has an entry written soon that nobody waits for. If the entry does not come back in the log, Due hands the
+// record out again.
 func (w *writer) later(r invalidation.Record) {
 	r.Nonce = rand.Uint64()
 	select {
 	case w.queue <- &attempt{record: r, done: make(chan error, 1), later: true}:
-	default: // it is due again in any case
+	default: // Due hands the record out again in any case
 	}
 }
 
-// flush returns when what was queued is written, or could not be.
+// flush returns when the entries queued before are written, or could not be written.
 func (w *writer) flush(ctx context.Context) error {
 	a := &attempt{done: make(chan error, 1), empty: true}
 	select {
@@ -100,12 +102,13 @@ func (w *writer) flush(ctx context.Context) error {
 	}
 }
 
-// run writes what is queued, as much at once as has come while the batch before was on its way, and with it what may be written later.
+// run writes the queued entries. One batch holds the entries that have come while the batch before was on its way,
+// and with them entries that may be written later.
 func (w *writer) run(ctx context.Context) error {
 	for {
 		var batch []*attempt
 		timer := time.NewTimer(linger)
-		timer.Stop() // until there is something that may wait
+		timer.Stop() // until an entry comes that may wait
 		for urgent := false; !urgent && len(batch) < maxBatch; {
 			select {
 			case a := <-w.queue:
@@ -131,7 +134,7 @@ func (w *writer) run(ctx context.Context) error {
 	}
 }
 
-// turnAway fails the attempts that are still queued at the end.
+// turnAway fails the attempts that are still queued when run ends.
 func (w *writer) turnAway(err error) {
 	for {
 		select {
@@ -162,7 +165,7 @@ func (w *writer) writeEntries(ctx context.Context, batch []*attempt) error {
 	if err == nil {
 		switch s := w.hinter.session.Load(); {
 		case w.options.Replicas > 0:
-			// WAIT counts only what was written before on the same connection, and holds up what comes after it.
+			// WAIT counts only what was written before on the same connection, and delays what comes after it.
 			err = client.Dedicated(func(c valkey.DedicatedClient) error { return w.send(ctx, c, "", batch) })
 		case s != nil:
 			if err = w.send(ctx, s, s.server, batch); err != nil && !errors.Is(err, errHistory) {
@@ -176,8 +179,8 @@ func (w *writer) writeEntries(ctx context.Context, batch []*attempt) error {
 	return err
 }
 
-// send writes a batch in one step. A batch on which too few replicas agree in time has failed as a whole: the primary has the entries,
-// and a failover may lose them.
+// send writes a batch in one step. A batch that too few replicas acknowledge in time has failed as a whole: the
+// primary has the entries, but a failover may lose them.
 func (w *writer) send(ctx context.Context, c commander, server string, batch []*attempt) error {
 	keys, args := w.appendArgs(server, batch)
 	commands := []valkey.Completed{appendScript.Command(c, keys, args)}
@@ -189,7 +192,7 @@ func (w *writer) send(ctx context.Context, c commander, server string, batch []*
 	if durable.UnknownScript(result.Error()) {
 		result = appendScript.Run(ctx, c, keys, args)
 		if w.options.Replicas > 0 {
-			return errReplicas // what is written now comes after WAIT. The next attempt finds the script.
+			return errReplicas // the entries were written after WAIT. The next attempt finds the script.
 		}
 	}
 	if err := read(result, batch); err != nil {
@@ -208,7 +211,7 @@ func (w *writer) send(ctx context.Context, c commander, server string, batch []*
 	return nil
 }
 
-// read reads what became of a batch.
+// read reads the server's reply to a batch.
 func read(result valkey.ValkeyResult, batch []*attempt) error {
 	r, err := newReader(result)
 	if err != nil {
@@ -229,11 +232,12 @@ func read(result valkey.ValkeyResult, batch []*attempt) error {
 	return r.err
 }
 
-// appendArgs are the keys and the arguments of appendScript for a batch.
+// appendArgs returns the keys and the arguments of appendScript for a batch.
 func (w *writer) appendArgs(server string, batch []*attempt) (keys, args []string) {
 	k, history := w.keys, w.follower.View().History
 	keys = []string{k.meta, k.terms, k.log, k.live}
-	// place is that of a key among keys, which has only those that the batch needs: each costs the server time.
+	// place returns the place of a key among keys. keys holds only keys that the batch needs, since each key costs
+	// the server time.
 	place := func(key string) string {
 		i := slices.Index(keys, key)
 		if i < 0 {
@@ -244,8 +248,9 @@ func (w *writer) appendArgs(server string, batch []*attempt) (keys, args []strin
 	args = []string{historyText(history), server, k.entries, "", flag(slices.ContainsFunc(batch, func(a *attempt) bool { return a.waits }))}
 	tell := make([]toldEntry, 0, len(batch))
 	for _, a := range batch {
-		// The mark of an entry that asks for confirmation stands among those that make unusable: a snapshot, which only an instance reads
-		// that has just started or was long cut off, then tells it as one of them, to versions as well that know of no confirmation.
+		// The mark of an entry that asks for confirmation stands among the hard marks. Only an instance that has just
+		// started or was long cut off reads a snapshot. The snapshot reports the mark as a hard one, also to versions
+		// that know of no confirmation.
 		r, marks, beside, op, name := a.record, k.hard, k.fences, "mark", ""
 		if !w.follower.Understood(r.Operation) {
 			r.Operation = invalidation.Invalidate
@@ -282,8 +287,9 @@ func (w *writer) appendArgs(server string, batch []*attempt) (keys, args []strin
 	return keys, args
 }
 
-// writeDue queues what the follower has to write, and reports whether there may be more. Nobody waits for the outcome: what does not
-// come back in the log is due again. The server must be alive: what is taken here and cannot be written is due again only after a while.
+// writeDue queues the records that the follower has to write, and reports whether there may be more. Nobody waits for
+// the outcome: a record that does not come back in the log is due again. The server must be alive, since a record
+// that is taken here and cannot be written is due again only after a while (fleet.Follower.Due).
 func (w *writer) writeDue(ctx context.Context) (more bool) {
 	due := w.follower.Due(maxDue, time.Now())
 	for _, r := range due {
