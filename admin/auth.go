@@ -50,7 +50,9 @@ type Token struct {
 	Secret string // an empty one is never accepted
 	Allow  Scope
 	From   []netip.Prefix // networks of the TCP peer; none: any
-	Sites  []string       // hosts whose URLs and prefixes the token may purge; with AnyTags and Tags empty: all hosts, given a secret
+	// Sites are the hosts whose URLs and prefixes the token may purge. With AnyTags and Tags empty too, a token with a
+	// secret may purge those of all hosts.
+	Sites []string
 	// Tags are the beginnings of the tags that a token with bounds may purge; AnyTags: every tag. A tag has no host:
 	// purging a tag reaches the copies of all sites that carry the tag.
 	Tags    []string
