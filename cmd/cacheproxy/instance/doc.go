@@ -17,7 +17,7 @@
 //	fleetwatch.go changes in the fleet, for the log and for operators
 //	headcount.go  how many instances share the limit of an origin
 //
-//	holdings.go   the routes of whose answers the fleet may have copies
+//	holdings.go   what the fleet may have copies of
 //	behind.go     the queue of writes; boards.go, boardarchive.go: the boards; changes.go: the changes of a database
 //	clientcertificate.go  the certificate for the servers of copies and records
 //

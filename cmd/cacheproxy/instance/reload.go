@@ -14,43 +14,43 @@ import (
 	"cacheproxy/proxy/server"
 )
 
-// generations are the configurations of an instance, one after the other.
+// generations are the successive configurations of an instance.
 type generations struct {
-	source *config.Source // nil: there is nothing to read again
+	source *config.Source // nil: reloads have no source
 	level  *slog.LevelVar // of the log
 
 	current atomic.Pointer[config.Snapshot] // in force
 
-	mu      lockorder.Mutex[lockorder.Generations] // held while one generation gives way to the next; guards what is below
+	mu      lockorder.Mutex[lockorder.Generations] // held while a generation replaces another; guards the fields below
 	sources config.Sources
 	since   time.Time // when current came into force
-	refused []string  // problems of what was read last; empty: it is in force
+	refused []string  // problems of the last reading; empty: its configuration is in force
 	number  int       // of current, from 1
-	recent  []string  // what came into force by since that nobody who asked for a reading was told of
+	recent  []string  // changes that came into force by since and that no caller of a reload has been told
 }
 
-// justNow is for how long the answer to who asks for a reading tells of changes that came into force before: whoever edits a file and asks at
-// once is told of them, although the file had been seen to change.
+// justNow is how long changes are reported to a later caller of a reload. An operator who edits a file and asks for a
+// reload at once is told the changes even where the change of the file has already caused a reload.
 const justNow = 10 * time.Second
 
-// begin takes in the configuration of the start.
+// begin takes the configuration of the start.
 func (g *generations) begin(o Options) {
 	g.source, g.level = o.Source, o.Level
 	if g.level == nil {
-		g.level = new(slog.LevelVar) // which no log heeds
+		g.level = new(slog.LevelVar) // no log uses this one
 	}
 	g.current.Store(o.Config)
 	g.sources, g.since, g.number = o.Config.Sources, time.Now(), 1
 }
 
-// reload reads the configuration again and puts it in force: completely, or not at all. by says what asked for it.
+// reload reads the configuration again and puts all of it in force, or nothing. by names the cause of the reload.
 func (i *Instance) reload(ctx context.Context, by string) (admin.Reloaded, error) {
 	i.generations.mu.Lock()
 	defer i.generations.mu.Unlock()
 	return i.reloadLocked(ctx, by)
 }
 
-// reloadLocked is reload for who holds generations.mu.
+// reloadLocked is reload for callers that hold generations.mu.
 func (i *Instance) reloadLocked(ctx context.Context, by string) (admin.Reloaded, error) {
 	g := &i.generations
 	if g.source == nil {
@@ -86,7 +86,7 @@ func (i *Instance) reloadLocked(ctx context.Context, by string) (admin.Reloaded,
 	return done, nil
 }
 
-// refuse tells of a configuration that cannot be used.
+// refuse records and logs a configuration that cannot be used.
 func (i *Instance) refuse(by string, err error) {
 	g := &i.generations
 	g.refused = []string{err.Error()}
@@ -100,13 +100,13 @@ func (i *Instance) refuse(by string, err error) {
 	i.logs.audit.Error("configuration refused; the one before stays in force", "by", by, "problems", g.refused)
 }
 
-// renew takes what the files beside a refused configuration bring, such as a new certificate, into the one in force: a
-// mistake that nobody has noticed yet must not let certificates expire and tokens live on.
+// renew puts changed files beside a refused configuration in force, such as a new certificate. A mistake in the file,
+// noticed by no one yet, must not let certificates expire or old tokens stay valid.
 func (i *Instance) renew(ctx context.Context) {
 	g := &i.generations
 	next, err := g.source.Renew(g.current.Load())
 	if err != nil {
-		return // what was refused says the same
+		return // the refusal has logged the same
 	}
 	changes := next.Changes(g.current.Load())
 	if len(changes) == 0 {
@@ -119,7 +119,7 @@ func (i *Instance) renew(ctx context.Context) {
 	i.logs.audit.Info("secrets and certificates renewed", "generation", g.number, "changed", i.reloaded(changes).Changed)
 }
 
-// apply puts a valid configuration in force. Once the routes have changed, nothing can fail any more.
+// apply puts a valid configuration in force. After the change of routes no step can fail.
 func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []config.Change) error {
 	g := &i.generations
 	if len(changes) > 0 {
@@ -162,7 +162,7 @@ func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 	return nil
 }
 
-// present shows clients the certificates of a configuration, on the listeners that have been opened with TLS.
+// present gives the certificates of a configuration to the listeners that were opened with TLS.
 func (i *Instance) present(s *config.Snapshot) {
 	for _, l := range []struct {
 		name  string
@@ -177,7 +177,7 @@ func (i *Instance) present(s *config.Snapshot) {
 	}
 }
 
-// reloaded says what changes have come into force, and what has changed since the start and has not. The caller holds
+// reloaded lists the changes that came into force, and the changes since the start that have not. The caller holds
 // generations.mu.
 func (i *Instance) reloaded(changes []config.Change) admin.Reloaded {
 	now := i.generations.current.Load()
@@ -197,7 +197,7 @@ func (i *Instance) reloaded(changes []config.Change) admin.Reloaded {
 	return r
 }
 
-// cameIntoForce are the changes that wait for no restart.
+// cameIntoForce lists the changes that need no restart.
 func cameIntoForce(changes []config.Change) (all []string) {
 	for _, c := range changes {
 		if !c.Restart {
@@ -207,7 +207,7 @@ func cameIntoForce(changes []config.Change) (all []string) {
 	return all
 }
 
-// reloadAsked is reload for who waits for the answer.
+// reloadAsked is reload for a caller that waits for the result.
 func (i *Instance) reloadAsked(ctx context.Context) (admin.Reloaded, error) {
 	g := &i.generations
 	g.mu.Lock()
@@ -224,20 +224,21 @@ func (i *Instance) reloadAsked(ctx context.Context) (admin.Reloaded, error) {
 	return done, err
 }
 
-// watch notes the files whose changes matter: those of what is in force, and those of what was read last. The caller
-// holds g.mu.
+// watch sets the files to watch: those of the configuration in force, and those of the last reading. The caller holds
+// g.mu.
 func (g *generations) watch(read config.Sources) {
 	g.sources = g.current.Load().Sources.And(read)
 }
 
-// watched are the files whose changes matter.
+// watched are the files to watch.
 func (g *generations) watched() config.Sources {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.sources
 }
 
-// viewConfig shows the configuration in force and how it came about: what was read and waits for a restart, the problems of what was read since, and, unless the process runs alone, what the instances share.
+// viewConfig shows the configuration in force and its origin: the changes that wait for a restart, the problems of a
+// later reading, and the state of the fleet and of the feed, if any.
 func (i *Instance) viewConfig() any {
 	g := &i.generations
 	g.mu.Lock()
