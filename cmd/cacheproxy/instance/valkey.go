@@ -11,7 +11,8 @@ import (
 	"cacheproxy/store/valkey"
 )
 
-// statsEvery is the time between queries for the server's contents, and statsFirst the time between queries until the first success.
+// statsEvery is the time between queries for the size of the server's contents. statsFirst is that time until the first
+// success.
 const statsEvery, statsFirst = 15 * time.Second, time.Second
 
 // sharedCopies are the copies on the server, and the claims on fetches.
