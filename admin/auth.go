@@ -44,7 +44,6 @@ func (s Scope) String() string {
 // A token without a secret is for callers that can send none. Such a token allows only purges, never of everything,
 // only under a Host of Sites, and only in requests that no web page can have sent. A token with bounds, Sites or tags,
 // allows only purges too: reading and switching do not belong to a site.
-// switched is not a site's.
 type Token struct {
 	Name   string // written to the audit log
 	Secret string // an empty one is never accepted
