@@ -17,7 +17,7 @@ type entry struct {
 	what    string // empty: nothing in particular
 	attrs   []slog.Attr
 	problem *problem // the answer, where the call failed
-	silent  bool     // no line is written: too many refusals; the metric counts every one
+	silent  bool     // no line is written: too many refusals, which the metric counts, or no room
 }
 
 // tell adds the action of a call to its entry.

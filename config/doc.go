@@ -10,7 +10,8 @@
 //	parse      text → YAML nodes, which know their lines                load.go
 //	decode     nodes → parts, strictly: every key must be in the table  decode.go, document.go, values.go, expand.go
 //	override   environment and flags win over the file                  override.go
-//	compile    parts → Snapshot: rules, combinations                    compile.go, admin.go, memory.go, tls.go, tracing.go, upstream.go, valkey.go, route*.go
+//	compile    parts → Snapshot: rules, combinations                    compile.go, admin.go, memory.go, tls.go,
+//	                                                                    tracing.go, upstream.go, valkey.go, route*.go
 //
 // Problems and warnings go to one report (report.go), which knows where every value was written. Each part holds the
 // report. The function that compiles a section takes the section's part, returns the section's settings, and reports
