@@ -11,20 +11,20 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// value is what a placeholder of a template can stand for in a name: whatever separates names is percent-encoded there.
+// value matches the text of a placeholder in a name. Characters that separate names are percent-encoded there.
 const value = `((?:[^:/%\x00-\x1f\x7f]|%(?:3A|2F|25|[01][0-9A-F]|7F))+)`
 
-// boardNames is what names of boards of a route look like, as far as its template says.
+// boardNames describes the names that a route's boards can have, according to its template.
 type boardNames struct {
 	template string
 	form     *regexp.Regexp
 	values   []boardValue
 }
 
-// boardValue is what a placeholder may stand for.
+// boardValue describes the value of a placeholder.
 type boardValue struct {
 	where *regexp.Regexp // nil: any
-	rest  bool           // of the path, with slashes
+	rest  bool           // the rest of a path, with slashes
 }
 
 func namesOf(r *policy.Route) (n boardNames) {
@@ -51,9 +51,10 @@ func namesOf(r *policy.Route) (n boardNames) {
 	return n
 }
 
-// reached reports whether a request can be about a board of that name. Of several values next to each other it takes one way to tell them apart.
+// reached reports whether a request can be about a board of that name. Where values follow each other without a
+// separator, reached tries one way to split them.
 func (n boardNames) reached(name string) bool {
-	const longest = 256 // as the proxy takes it
+	const longest = 256 // the proxy's own bound
 	found := n.form.FindStringSubmatch(name)
 	if found == nil || len(name) > longest || !utf8.ValidString(name) {
 		return false
@@ -67,7 +68,7 @@ func (n boardNames) reached(name string) bool {
 	return true
 }
 
-// clean reports whether a clean path can have the value, as the proxy wants it of a path that names a board.
+// clean reports whether a clean path can have the value. The proxy wants clean paths of requests for boards.
 func (v boardValue) clean(text string) bool {
 	path := "/" + url.PathEscape(text)
 	if v.rest {
