@@ -10,27 +10,27 @@ import (
 	"cacheproxy/proxy/server"
 )
 
-// maxFields is how many fields a head may have that is answered here: more than any browser sends.
+// maxFields is how many fields the head of a request may have that is answered here. No browser sends as many.
 const maxFields = 64
 
-// head is a request as it lies in the buffer of its connection. Its texts are parts of that buffer, or of names, and hold until the
-// buffer is read into again: nobody may keep one.
+// head is a parsed request whose strings point into the buffer of its connection, or into names. They are valid until the buffer is read into again,
+// and must not be kept.
 //
-// What is read here is less than what net/http reads, and what is read means the same to both, and to every recipient: one way to end a
-// line, one Host, no content, nothing that changes the protocol. All else is Other, and net/http says what it is.
+// parse accepts fewer requests than net/http does, and only those that mean the same to every recipient: lines that end in CRLF, one Host, no
+// content, nothing that changes the protocol. Everything else is Other, and left to net/http.
 type head struct {
 	r      http.Request
 	lines  [maxFields]string
-	called [maxFields]string // the names of lines
-	fields int               // in lines
-	hosts  int
-	names  []byte // those that were not written in canonical case
-	usual  bool   // nothing in it is left to net/http to answer
-	closes bool   // its client wants the connection to end with the answer
-	odd    bool   // so is the target, which net/http may refuse before it has read the fields
+	called [maxFields]string // the field names of lines
+	fields int               // how many of lines are used
+	hosts  int               // how many Host fields there are
+	names  []byte            // field names that were not sent in canonical case, in canonical case
+	usual  bool              // Path.Answer may answer the request; false: it is well-formed, and left to net/http
+	closes bool              // the client has sent Connection: close
+	odd    bool              // net/http may refuse the target before it has read the fields
 }
 
-// parse reads the first request of what was sent. n is its length where it is Single.
+// parse parses the first request in sent. n is its length in bytes if it is Single.
 func (h *head) parse(sent []byte) (n int, what server.Verdict) {
 	h.fields, h.hosts, h.names, h.usual = 0, 0, h.names[:0], true
 	h.odd, h.closes = false, false
@@ -65,20 +65,19 @@ func (h *head) parse(sent []byte) (n int, what server.Verdict) {
 	return len(sent) - len(rest), server.Single
 }
 
-// cut takes the first line off, which is Single where it is whole.
+// cut splits off the first line. what is Single if the line is complete.
 func cut(b []byte) (line, rest []byte, what server.Verdict) {
 	end := bytes.IndexByte(b, '\n')
 	switch {
 	case end < 0:
 		return nil, nil, server.Incomplete
 	case end == 0 || b[end-1] != '\r':
-		return nil, nil, server.Other // what ends here ends elsewhere for others
+		return nil, nil, server.Other // recipients disagree on whether a bare LF ends a line
 	}
 	return b[:end-1], b[end+1:], server.Single
 }
 
-// beginsRequest reports whether what has no end of line yet begins with a method, or part of one: anything else is answered before more
-// of it comes.
+// beginsRequest reports whether an incomplete line begins with a method, or a part of one. Anything else net/http answers before the line is complete.
 func beginsRequest(b []byte) bool {
 	for i, c := range b {
 		if c == ' ' {
@@ -107,7 +106,7 @@ func (h *head) requestLine(line []byte) bool {
 	for i := 0; i < len(target); i++ {
 		switch kinds[target[i]] & (ofTarget | visible) {
 		case 0:
-			return false // a space would be the end of it for some
+			return false // some recipients would end the target at a space
 		case visible:
 			h.odd = true
 			continue
@@ -127,7 +126,7 @@ func (h *head) requestLine(line []byte) bool {
 	case http.MethodHead:
 		h.r.Method = http.MethodHead
 	case http.MethodConnect:
-		return false // what follows is no request
+		return false // the bytes after a CONNECT are not a request
 	default:
 		h.usual = false
 	}
@@ -143,7 +142,7 @@ func (h *head) field(line []byte) bool {
 	for ; colon < len(line) && line[colon] != ':'; colon++ {
 		kind := kinds[line[colon]]
 		if kind&ofToken == 0 {
-			return false // a space among them: before the colon, or at the beginning, where it continues the line above
+			return false // also a space: before the colon, or at the beginning of a line, where it folds the line before
 		}
 		if upper && kind&lowerCase != 0 || !upper && kind&upperCase != 0 {
 			canonical = false
@@ -163,7 +162,7 @@ func (h *head) field(line []byte) bool {
 	return h.add(text(name), value)
 }
 
-// add takes over a field, unless it makes the request something that is not read here.
+// add adds a field to the request. It reports false if the field makes the request one that is left to net/http unread.
 func (h *head) add(name string, value []byte) bool {
 	switch name {
 	case "Host":
@@ -189,7 +188,7 @@ func (h *head) add(name string, value []byte) bool {
 	n := h.fields
 	h.lines[n], h.called[n] = text(value), name
 	h.fields++
-	for _, before := range h.called[:n] { // few and of different lengths: cheaper than the map
+	for _, before := range h.called[:n] { // cheaper than looking into the map, since names are few and mostly differ in length
 		if before == name {
 			h.r.Header[name] = append(slices.Clone(h.r.Header[name]), text(value))
 			return true
@@ -199,11 +198,11 @@ func (h *head) add(name string, value []byte) bool {
 	return true
 }
 
-// canonical is a name in canonical case, in memory of its own.
+// canonical returns a name in canonical case, in the memory of names.
 func (h *head) canonical(name []byte) []byte {
 	from, upper := len(h.names), true
 	if cap(h.names)-from < len(name) {
-		h.names, from = make([]byte, 0, 2*cap(h.names)+len(name)), 0 // the one before lives as long as what refers to it
+		h.names, from = make([]byte, 0, 2*cap(h.names)+len(name)), 0 // earlier names keep referring to the old array
 	}
 	for _, c := range name {
 		switch kind := kinds[c]; {
@@ -251,7 +250,7 @@ func cleanBytes(b []byte) bool {
 	return true
 }
 
-// named reports whether a Host is a name or an IPv4 address, with a port or without. What else it may be net/http has to say.
+// named reports whether a Host is a name or an IPv4 address, with or without a port. Others are left to net/http.
 func named(b []byte) bool {
 	for _, c := range b {
 		if kinds[c]&ofHost == 0 {

@@ -10,25 +10,25 @@ import (
 
 // Answerer answers requests for which nothing but a copy is needed.
 type Answerer interface {
-	// Answer answers a request without content, or reports false and has done nothing. It keeps nothing of r, and no text of it, beyond
-	// its return. With waits, the client may wait for a copy that is not at hand.
+	// Answer answers a request without content, or reports false and has done nothing. It must keep neither r nor any string of r after it
+	// returns. With waits, it may block to get a copy that is not in memory.
 	Answer(w http.ResponseWriter, r *http.Request, waits bool) bool
 }
 
-// Path answers requests below net/http. It is safe for concurrent use.
+// Path parses requests below net/http, has its Answerer answer them, and writes the answers. It is safe for concurrent use.
 type Path struct {
 	by     Answerer
 	visits sync.Pool
 }
 
-// New makes a path to what answers.
+// New makes the Path to an Answerer.
 func New(by Answerer) *Path {
 	p := &Path{by: by}
 	p.visits.New = func() any { return newVisit() }
 	return p
 }
 
-// visit is what one request needs.
+// visit is the memory that one request needs. It is reused.
 type visit struct {
 	head   head
 	writer writer

@@ -11,20 +11,20 @@ import (
 // outSize is how much of an answer is gathered before it is written, in bytes.
 const outSize = 16 << 10
 
-// heldBack is how much of an answer net/http gathers, in bytes. What fits is written when whoever answers is done, and has counted it by
-// then; of anything longer the end is known before.
+// heldBack is how many bytes of an answer net/http buffers. An answer that fits is sent by finish, when the Answerer has counted it, so that a client
+// never sees an answer that is not counted yet; with net/http, that holds for the same answers.
 const heldBack = 4 << 10
 
-// writer writes an answer as net/http would, byte for byte. It is told the length of the content by the header, always.
+// writer writes an answer as net/http would, byte for byte. The header must say the length of the content.
 type writer struct {
 	to      io.Writer
 	header  http.Header
 	names   []string // of header, sorted
 	out     []byte   // what is not written yet
 	head    bool     // the answer is to a HEAD
-	closes  bool     // it says that the connection ends with it
-	status  int      // 0: the header is not there yet
-	length  int64    // of the content, as the header says; it has none: 0
+	closes  bool     // the answer says Connection: close
+	status  int      // 0: WriteHeader and BeginHead were not called yet
+	length  int64    // of the content that has to be written, as the header says; 0: none
 	written int64    // of the content
 	err     error    // of writing
 }
@@ -69,7 +69,7 @@ func (w *writer) WriteHeader(status int) {
 	w.endLines()
 }
 
-// endLines ends the head, with the one line that net/http writes behind all others.
+// endLines ends the head. net/http writes Connection: close after all other lines.
 func (w *writer) endLines() {
 	if w.closes {
 		w.out = append(w.out, "Connection: close\r\n"...)
@@ -77,7 +77,8 @@ func (w *writer) endLines() {
 	w.out = append(w.out, "\r\n"...)
 }
 
-// BeginHead begins the head of an answer whose lines the caller appends, in the order of their names. It takes the place of WriteHeader, with EndHead.
+// BeginHead and EndHead take the place of WriteHeader. BeginHead returns a buffer that ends with the status line; the caller appends the lines of the
+// header, in the order of their names.
 func (w *writer) BeginHead(status int) []byte {
 	w.status = status
 	out := append(strconv.AppendInt(append(w.out, "HTTP/1.1 "...), int64(status), 10), ' ')
@@ -89,7 +90,7 @@ func (w *writer) BeginHead(status int) []byte {
 	return append(out, "\r\n"...)
 }
 
-// EndHead takes the lines, and how much content follows if the answer is to be with it.
+// EndHead takes the buffer with the appended lines. length is the length of the content, whether or not the answer has to include it.
 func (w *writer) EndHead(head []byte, length int) {
 	w.out = head
 	w.endLines()
@@ -98,7 +99,7 @@ func (w *writer) EndHead(head []byte, length int) {
 	}
 }
 
-// Write implements http.ResponseWriter. It says how much of p was gathered, or taken by the connection.
+// Write implements http.ResponseWriter. n counts bytes that were buffered or written to the connection.
 func (w *writer) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	if w.err != nil {
@@ -130,7 +131,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush writes what was gathered, and says how much of that the connection did not take.
+// flush writes the buffer, and returns how many bytes of it the connection did not take.
 func (w *writer) flush() (lost int) {
 	if len(w.out) > 0 && w.err == nil {
 		var taken int

@@ -57,9 +57,9 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Abandon ends a read that is under way. Over HTTP/1.1 only the connection can, where closing a body waits for the read. Over HTTP/2 it is
-// the client's own body that has to be closed: closing the one that ReverseProxy has put around it keeps the next read from beginning and
-// leaves the one under way waiting, and with it the transport, which gives nothing back before its writer has ended.
+// Abandon ends a Read that is under way. Over HTTP/1.1 it has to end reading from the connection, since closing the body would wait for the Read. Over
+// HTTP/2 it has to close the body of the client's request: closing the body that ReverseProxy has put around that only prevents the next Read, and
+// the one under way would go on waiting, and with it the transport, which releases nothing before its writer has ended.
 func (b *body) Abandon() {
 	if b.in.ProtoMajor >= 2 {
 		b.in.Body.Close() // its error cannot matter any more

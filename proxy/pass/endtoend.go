@@ -9,9 +9,9 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// endToEnd is one request's way to the upstream, as ReverseProxy's transport. It removes the fields of the connection from the
-// response, since ReverseProxy would let Connection remove end-to-end fields too (RFC 9110 §7.6.1), and gives back in one place
-// what the request holds of the upstream, since ReverseProxy leaves a body open when a hook panics or an upgrade fails.
+// endToEnd is the http.RoundTripper that ReverseProxy sends one request with. It removes hop-by-hop fields from the response, since ReverseProxy would
+// let Connection remove end-to-end fields too (RFC 9110 §7.6.1), and its close releases the place and the body, since ReverseProxy leaves the body
+// open if a hook panics or an upgrade fails.
 //
 // An endToEnd is used once, by the goroutine of Serve alone.
 type endToEnd struct {
@@ -42,7 +42,8 @@ func (e *endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case err != nil:
 	case res.StatusCode == http.StatusSwitchingProtocols:
-		// Of the protocols offered ReverseProxy expects all. The transport may still read the header that was sent.
+		// ReverseProxy expects the response to accept all protocols that were offered. The header is cloned, since the transport may still
+		// read the one that was sent.
 		req.Header = req.Header.Clone()
 		req.Header.Set("Upgrade", res.Header.Get("Upgrade"))
 	default:
@@ -51,7 +52,7 @@ func (e *endToEnd) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// close ends what ReverseProxy may have left open. Where all went well it changes nothing.
+// close releases what ReverseProxy may have left open: the body and the place. If they were released already, it does nothing.
 func (e *endToEnd) close() {
 	if e.body != nil {
 		e.body.Close() // it was read as far as anybody wanted: an error cannot matter any more

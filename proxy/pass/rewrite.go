@@ -8,9 +8,8 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// rewrite makes the outgoing request from the incoming one. The header is the client's once more, since ReverseProxy has let
-// Connection remove any field that the client named there, and the target is the one of o, since ReverseProxy has cleaned the
-// query. upgrade is what upgradeWish says.
+// rewrite makes the outgoing request from the incoming one. It starts from the client's header again, since ReverseProxy has removed every field that
+// the client's Connection names, and uses the target in o, since ReverseProxy has cleaned the query. upgrade is the result of upgradeWish.
 func rewrite(pr *httputil.ProxyRequest, pw *writer, upgrade string, o Options) {
 	out, in := pr.Out, pw.request // pr.In is a copy of in, which misses the trailer that comes with the end of in's body
 	trailers := out.Header["Te"]  // ReverseProxy leaves "trailers" or nothing

@@ -12,14 +12,13 @@ import (
 	"cacheproxy/proxy/server"
 )
 
-// writer keeps net/http from improving a response that passes through, and makes what net/http leaves to chance
-// certain: who writes informational responses, and that a connection with an unread body ends.
+// writer is the ResponseWriter of a response that passes through. It keeps net/http from adding to the response, and from reusing a connection whose
+// request body was not read, and orders the heads that two goroutines send.
 //
-// Two goroutines send heads. Serve's sends the final one, and the body. The transport's sends the informational heads that come
-// from the upstream, which ReverseProxy ends with the upstream's final head, and the 100 for which a client waits (invite),
-// which nothing else ends: the transport may begin to read the request's body when the response is under way already, or when
-// Serve has returned. A 100 that is written to inner at such a time would land inside the response, or race with what net/http
-// does to the connection for the next request. So every head is sent under mu, and none after final.
+// Serve's goroutine sends the final head, and the body. The transport's goroutine sends the upstream's informational heads, which ReverseProxy stops
+// at the upstream's final head, and the 100 that a client waits for (invite), which nothing stops: the transport may begin to read the request's body
+// when the response is already being sent, or when Serve has returned. A 100 that is written to inner then would land inside the response, or race
+// with net/http preparing the connection for the next request. So every head is sent under mu, and none after final is set.
 type writer struct {
 	inner   http.ResponseWriter
 	control *http.ResponseController
@@ -29,7 +28,7 @@ type writer struct {
 
 	body     *body // nil: none is sent on. Set before the request is sent.
 	hijacked bool
-	// unmeasured says that the length of the final response's body is unknown. Set before its head goes out.
+	// unmeasured says that the final response has no Content-Length. Set before its head goes out.
 	unmeasured bool
 
 	mu        lockorder.Mutex[lockorder.PassWriter] // guards what is below, and inner until the final head
@@ -75,7 +74,7 @@ func (w *writer) WriteHeader(status int) {
 	}
 	w.inner.WriteHeader(status)
 	if w.unmeasured {
-		// It stays so even where the body turns out to be short, or empty.
+		// Without the flush, net/http would add a Content-Length if the body turned out to be short, or empty.
 		w.control.Flush() //nolint:errcheck // a lost client shows at the next write
 	}
 }
@@ -96,7 +95,7 @@ func (w *writer) inform(status int, fields http.Header) {
 	maps.Copy(h, before)
 }
 
-// invite asks a client that waits for it to send its body (RFC 9110 §10.1.1). The transport's goroutine calls it.
+// invite sends the 100 for which the client waits before it sends its body (RFC 9110 §10.1.1). The transport's goroutine calls it.
 func (w *writer) invite() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -128,22 +127,22 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, nil
 }
 
-// unreadBody reports whether the client may still send parts of its body on this very connection. A body that was received before it
-// was sent on may be all there, and the transport not have come to its end when the answer is.
+// unreadBody reports whether the client may still send parts of its body on this connection. A body that was received ahead is complete, even if the
+// transport has not read it to its end when the answer comes.
 func (w *writer) unreadBody() bool {
 	return w.body != nil && w.request.ProtoMajor == 1 && !w.body.ended.Load() && !server.Received(w.request.Context())
 }
 
-// close ends the writer with Serve, however Serve ends: the transport, which may still read the request's body, writes to inner
-// no more, which net/http may use for something else from then on.
+// close is deferred by Serve. After it, the transport's goroutine, which may still read the request's body, writes nothing to inner any more: net/http
+// may use the connection for something else.
 func (w *writer) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.final = true
 }
 
-// finish keeps net/http and the transport from waiting for the rest of a body that nobody wants any more, from a client that
-// may neither send it nor leave. What the client still sends its connection takes.
+// finish ends the reading of a request body that is not needed any more: otherwise net/http and the transport would wait for a client that neither
+// sends the rest nor leaves. Package server throws away what the client still sends.
 func (w *writer) finish() {
 	if w.hijacked || !w.unreadBody() {
 		return

@@ -18,56 +18,56 @@ import (
 type connection struct {
 	net.Conn
 	all    *Connections // does not change
-	client netip.Addr   // as whose it is counted; zero: no IP address. Guarded by the lock of all
-	listed bool         // client is counted; guarded by the lock of all
+	client netip.Addr   // whose limit it counts in; zero: its address is no IP address. Guarded by the lock of all
+	listed bool         // it is counted in all.clients; guarded by the lock of all
 
-	// introduced says that the peer is a proxy which introduces its client first. Does not change. What follows it is set once, by
-	// introduce, which all who ask for it call.
+	// introduced says that the peer is a proxy that must send a PROXY header first. It does not change. The fields after it are set once, by
+	// introduce, which everyone calls who reads them.
 	introduced    bool
 	introducing   sync.Once
 	notIntroduced error
-	remote, local net.Addr // as the proxy says; nil: as they are
-	ahead         []byte   // what came with the introduction and was not read yet; belongs to whoever reads
+	remote, local net.Addr // addresses of the PROXY header; nil: those of the socket
+	ahead         []byte   // bytes that were received and not read yet by net/http; belongs to the reading goroutine
 
-	// atWork is how many requests are at work. At taken or above none may begin any more, because the connection is being given
-	// up: reclaim and a request that comes in at the same moment both change atWork, and one of them finds the other.
+	// atWork is how many requests are at work. From takenOver on, no request may begin any more, because the connection is being closed:
+	// reclaim and a request that comes in at the same moment both change atWork, and the later one sees the change of the earlier.
 	atWork atomic.Int32
 	since  atomic.Int64 // Unix nanoseconds: when it was accepted, or ended its last request
 	header atomic.Int64 // bytes of headers on their way in and of requests at work; see grow
 	served atomic.Bool  // it had a request
-	// heading says that a head was read over HTTP/1.1 and no handler has it yet; see rejects
+	// heading says that net/http has read a head over HTTP/1.1 and has not called the handler yet; see rejects.
 	heading atomic.Bool
 
-	// lengths and codings see what is read, and belong to whoever reads, one goroutine at a time. hasLength and hasCoding are what they found, for the
-	// goroutines of requests.
+	// lengths and codings see all bytes that net/http reads, and belong to the reading goroutine. hasLength and hasCoding are their findings, for
+	// the goroutines of requests.
 	lengths, codings     fieldWatch
 	hasLength, hasCoding atomic.Bool
 	coded                atomic.Bool // the coding was found in the head of the first request
 
-	shared    shared       // with net/http, where there is a Hits
-	answering atomic.Int32 // whether Hits is at work
-	headBy    atomic.Int64 // see SetReadDeadline; 0: nothing
-	unseen    atomic.Bool  // all its requests were answered by Hits
+	shared    shared       // how Hits and net/http share the connection; unused without Hits
+	answering atomic.Int32 // notAnswering, answering or closeAfter
+	headBy    atomic.Int64 // deadline of a head that had begun before net/http got it, in Unix nanoseconds; see SetReadDeadline; 0: none
+	unseen    atomic.Bool  // all its requests so far were answered by Hits
 
 	resets, answered atomic.Int32 // HTTP/2 requests that the client reset early, and all
 
 	body      atomic.Pointer[timedBody] // of the request that is at work (HTTP/1.1); nil: it has none
-	late      atomic.Bool               // a body did not come in time, or nobody wants it any more (HTTP/1.1), which ends the connection
+	late      atomic.Bool               // reading was ended: a body did not come in time, or is not wanted any more (HTTP/1.1)
 	unread    atomic.Bool               // the last request was answered before all of its body was read (HTTP/1.1)
-	lingering atomic.Bool               // it is closed, but for what the client still sends
+	lingering atomic.Bool               // its write side is closed; what the client still sends is read and thrown away
 	closed    sync.Once
 
 	mu    lockorder.Mutex[lockorder.Connection] // guards what is below
-	asked time.Time                             // the write deadline that the layers above wish; zero: none
-	armed time.Time                             // the write deadline that is set
+	asked time.Time                             // the write deadline that net/http has set; zero: none
+	armed time.Time                             // the write deadline of the socket
 }
 
-// taken is more requests than a connection can have.
-const taken = 1 << 20
+// takenOver is added to atWork by take. It is more than the number of requests that a connection can have.
+const takenOver = 1 << 20
 
-// begin counts a request. It reports false when the connection is being closed.
+// begin counts a request in. It reports false if the connection is being closed.
 func (c *connection) begin() bool {
-	if c.atWork.Add(1) > taken {
+	if c.atWork.Add(1) > takenOver {
 		return false
 	}
 	if !c.served.Load() {
@@ -79,10 +79,10 @@ func (c *connection) begin() bool {
 	return true
 }
 
-// end ends a request.
+// end counts a request out.
 func (c *connection) end() {
 	c.since.Store(time.Now().UnixNano())
-	if c.atWork.Load() == 1 { // else others are at work on it, and the last of them forgets
+	if c.atWork.Load() == 1 { // otherwise other requests are at work, and the last of them calls forget
 		c.forget()
 	}
 	c.atWork.Add(-1)
@@ -91,8 +91,8 @@ func (c *connection) end() {
 // waits reports whether no request is at work.
 func (c *connection) waits() bool { return c.atWork.Load() == 0 }
 
-// take makes sure that no request begins any more. It reports false when one is at work.
-func (c *connection) take() bool { return c.atWork.CompareAndSwap(0, taken) }
+// take keeps further requests from beginning. It reports false, and has done nothing, if one is at work.
+func (c *connection) take() bool { return c.atWork.CompareAndSwap(0, takenOver) }
 
 // Early resets by which a client shows that it wants work done rather than answers (CVE-2023-44487). Clients that cancel
 // now and then stay far below.
@@ -111,14 +111,14 @@ func (c *connection) floods(reset bool) bool {
 	return resets >= resetsAllowed && resets >= all/resetsShare
 }
 
-// hasten bounds how long what is left of a body may take to come. What has taken its time already gets no more.
+// hasten bounds how long the rest of a body may take, unless reading has been ended already.
 func (c *connection) hasten(d time.Duration) {
 	if !c.late.Load() {
 		_ = c.SetReadDeadline(time.Now().Add(d)) // of a connection that is closed
 	}
 }
 
-// giveUp ends reading: the connection serves no other request.
+// giveUp ends reading from the connection, which then serves no further request.
 func (c *connection) giveUp() {
 	c.late.Store(true)
 	_ = c.SetReadDeadline(time.Unix(1, 0)) // of a connection that is closed
@@ -145,14 +145,14 @@ func (c *connection) receive(p []byte) (int, error) {
 	} else {
 		n, err = c.Conn.Read(p)
 	}
-	if late := c.taken(p[:n]); late != nil {
-		return 0, late
+	if refused := c.inspect(p[:n]); refused != nil {
+		return 0, refused
 	}
 	return n, err
 }
 
-// taken looks at what net/http is given.
-func (c *connection) taken(p []byte) error {
+// inspect looks at the bytes that net/http is about to get: it counts headers, and looks for fields. The error ends the connection.
+func (c *connection) inspect(p []byte) error {
 	if err := c.received(len(p)); err != nil {
 		return err
 	}
@@ -200,8 +200,8 @@ func (c *connection) Write(p []byte) (n int, err error) {
 	}
 }
 
-// arm sets the deadline for a client that last took something at progress, unless the one that is set is late enough. It
-// reports false where the layers above wish an earlier one, which then holds.
+// arm sets the write deadline for a client that last took something at progress, unless the current deadline is at most slack earlier. It reports
+// false if net/http has set an earlier deadline, which then stays.
 func (c *connection) arm(progress time.Time, slack time.Duration) bool {
 	deadline := progress.Add(c.all.limits.WriteTimeout)
 	c.mu.Lock()
@@ -216,14 +216,14 @@ func (c *connection) arm(progress time.Time, slack time.Duration) bool {
 	return true
 }
 
-// abandon keeps the system from holding on to what the client does not take.
+// abandon makes the system discard, at the close, what the client has not taken.
 func (c *connection) abandon() {
 	if l, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
 		_ = l.SetLinger(0) // it is closed either way
 	}
 }
 
-// SetWriteDeadline sets a deadline of the layers above. It holds where it is earlier than the connection's own.
+// SetWriteDeadline sets the write deadline of net/http. It counts if it is earlier than the connection's own.
 func (c *connection) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -238,7 +238,7 @@ func (c *connection) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// SetDeadline sets both deadlines of the layers above.
+// SetDeadline sets both deadlines of net/http.
 func (c *connection) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }

@@ -13,11 +13,11 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// Connections are the clients' connections of one data listener: as many as allowed, and known to the end, those that
-// were upgraded included. The server that New makes watches the requests on them.
+// Connections is the set of open connections of one data listener, those that were upgraded included. It holds them to the limits; the server that
+// New makes watches the requests on them. It is safe for concurrent use.
 type Connections struct {
 	limits  Limits      // does not change
-	closing atomic.Bool // answers end their connection; set by Retire for good, asked by each request
+	closing atomic.Bool // answers end their connection; set by Retire, never cleared
 
 	reclaimed, refused, stalled, flooding, unintroduced, headerless atomic.Uint64 // see Counts
 
@@ -30,7 +30,7 @@ type Connections struct {
 	mu      lockorder.Mutex[lockorder.Connections] // guards what is below; nothing is waited for with it
 	open    map[*connection]struct{}
 	clients map[netip.Addr]int // counted only where there is a limit
-	changed chan struct{}      // has a token after a connection closed
+	changed chan struct{}      // receives after a connection was removed; has room for one
 }
 
 // NewConnections makes the set; its limits are those of Limits that concern connections.
@@ -43,12 +43,12 @@ func NewConnections(l Limits) *Connections {
 
 // Counts are numbers of connections.
 type Counts struct {
-	Open   int // now, those included that end as soon as their client sends no more
-	AtWork int // of these, with a request, a stream or an upgraded protocol
-	Limit  int // of Open
-	// Closed since the start: Reclaimed for others while they waited, Refused for their client had too many, Stalled
-	// since their client took nothing, Flooding for resetting their HTTP/2 requests, Unintroduced for a PROXY header that
-	// was malformed or did not come, Headerless since there was no memory for their header.
+	Open   int // open now, including those that are closed for writing and still read from (lingering)
+	AtWork int // of Open, those with a request, a stream or an upgraded protocol
+	Limit  int // the most that Open may be
+	// Closed since the start. Reclaimed: idle ones that made room for others. Refused: of clients that had too many. Stalled: of clients that
+	// took nothing, HTTP/2 streams included. Flooding: of clients that reset their HTTP/2 requests. Unintroduced: because the PROXY header
+	// was malformed or did not come. Headerless: because there was no memory for a request's header.
 	Reclaimed, Refused, Stalled, Flooding, Unintroduced, Headerless uint64
 }
 
@@ -69,8 +69,8 @@ func (c *Connections) Counts() Counts {
 	return n
 }
 
-// admit takes a connection in, once there is room. It reports false when the connection was closed instead. One whose peer is among
-// the proxies is counted as its client's when that was introduced.
+// admit adds a connection to the set, as soon as there is room. It reports false if it has closed the connection instead. A connection of one of the
+// proxies is counted for its client only when the PROXY header has named that client (count).
 func (c *Connections) admit(inner net.Conn, proxies []netip.Prefix, done <-chan struct{}) (*connection, bool) {
 	conn := &connection{Conn: inner, all: c, client: addrOf(inner.RemoteAddr())}
 	if c.hits != nil {
@@ -93,7 +93,7 @@ func (c *Connections) admit(inner net.Conn, proxies []netip.Prefix, done <-chan 
 		}
 		select {
 		case <-c.changed:
-		case <-time.After(reclaimEvery): // by then one may wait that was at work
+		case <-time.After(reclaimEvery): // a connection that was at work may be idle by then
 		case <-done:
 			inner.Close()
 			return nil, false
@@ -128,7 +128,7 @@ func (c *Connections) add(conn *connection) admission {
 	return added
 }
 
-// list counts a connection as its client's. The caller holds mu.
+// list counts a connection for its client. The caller holds mu.
 func (c *Connections) list(conn *connection) {
 	if c.limits.MaxPerClient > 0 {
 		c.clients[conn.client]++
@@ -136,7 +136,7 @@ func (c *Connections) list(conn *connection) {
 	}
 }
 
-// count counts a connection as that of the client that was introduced. It reports false where the client has too many.
+// count counts a connection for the client that its PROXY header names. It reports false if the client has too many.
 func (c *Connections) count(conn *connection, client netip.Addr) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -171,24 +171,24 @@ const reclaimPart = 64
 // reclaim closes the connections that have waited longest for a request, or for the rest of one's header, and says how
 // many. A client whose request crosses the closing sees what it sees at the end of a keep-alive (RFC 9112 §9.5).
 func (c *Connections) reclaim() (n int) {
-	type waiting struct {
+	type idle struct {
 		conn  *connection
-		since int64 // when it began to wait, and in the future where it may still be sent its answer
+		since int64 // when it became idle, in Unix nanoseconds; later for connections that are to be closed last
 	}
-	var all []waiting
+	var all []idle
 	c.mu.Lock()
 	for conn := range c.open {
 		if conn.waits() {
 			since := conn.since.Load()
 			if conn.lingering.Load() {
-				// To close it now would reset it, and its client could lose an answer that it has not read yet: the last of all to go.
+				// Closing it now would reset it, and its client could lose an answer that it has not read yet. So it is closed last.
 				since += int64(lingerFor)
 			}
-			all = append(all, waiting{conn, since})
+			all = append(all, idle{conn, since})
 		}
 	}
 	c.mu.Unlock()
-	slices.SortFunc(all, func(a, b waiting) int { return cmp.Compare(a.since, b.since) })
+	slices.SortFunc(all, func(a, b idle) int { return cmp.Compare(a.since, b.since) })
 	for _, w := range all[:min(len(all), max(1, c.limits.MaxConnections/reclaimPart))] {
 		if w.conn.take() {
 			w.conn.drop()
@@ -210,8 +210,8 @@ const freshFor = 5 * time.Second
 // settleEvery is how often Settle and Gone look.
 const settleEvery = 10 * time.Millisecond
 
-// Settle waits until no request is at work, upgraded connections and streams included, no new connection is about to send its
-// first, and no client still sends a body that has its answer. It returns how many were left when ctx ended.
+// Settle waits until no connection has a request, a stream or an upgraded protocol at work, no connection that is younger than freshFor is still
+// without a request, and none is lingering. It returns how many such connections were left when ctx ended.
 func (c *Connections) Settle(ctx context.Context) int {
 	return untilNone(ctx, func() (n int) {
 		now := time.Now()
@@ -236,7 +236,7 @@ func (c *Connections) Gone(ctx context.Context) int {
 	}
 	return untilNone(ctx, func() (n int) {
 		for _, conn := range left {
-			if work := conn.atWork.Load(); work > 0 && work < taken {
+			if work := conn.atWork.Load(); work > 0 && work < takenOver {
 				n++
 			}
 		}

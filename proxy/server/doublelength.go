@@ -2,19 +2,18 @@ package server
 
 import "bytes"
 
-// fieldWatch looks for a field in what a client sends, which net/http removes before anybody else sees it. It is wrong on the safe
-// side: a line of a body, or of another request, counts too.
+// fieldWatch looks for a header field in the bytes that a client sends, since net/http removes the field before a handler sees it. It errs on the
+// safe side: a line of a body, or of another request, counts too.
 //
-// Of Content-Length: a request that has one beside Transfer-Encoding is framed by
-// the latter, and its connection must be closed after the answer (RFC 9112 §6.1): somebody on the way may have framed it by
-// the former, and would take what follows for another's request. Of Transfer-Encoding: in HTTP/1.0 it frames nothing, and its
-// connection must be closed as well.
+// Content-Length: a request with both Content-Length and Transfer-Encoding is framed by the latter, and its connection must be closed after the
+// answer (RFC 9112 §6.1), since an intermediary may have framed it by the former, and would take the rest for another request. Transfer-Encoding: in
+// HTTP/1.0 it frames nothing, and the connection must be closed as well.
 type fieldWatch struct {
 	name  string // in lower case
 	found bool
-	later bool // what is seen comes after the first head, which an empty line ends
-	at    int  // how much of the name this line has begun with; negative: the line begins otherwise
-	empty bool // of this line there is nothing but a carriage return
+	later bool // an empty line has been seen: the bytes come after the first head
+	at    int  // how many bytes of the name the current line has matched; negative: the line does not match
+	empty bool // the current line so far is only a carriage return
 }
 
 const (

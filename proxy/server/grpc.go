@@ -18,8 +18,8 @@ func isGRPC(r *http.Request) bool {
 	return ok && r.ProtoMajor >= 2 && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
 
-// Overdue reports whether a call of gRPC that came took ago has outlasted its grpc-timeout. A server that ends such a call resets its
-// stream, which is no failure of the server, and looks like one where the client's clock of the same deadline is a moment late.
+// Overdue reports whether a gRPC call that took so long has exceeded its grpc-timeout. At the deadline, the upstream's server resets the stream,
+// which is no failure of the server, but looks like one if the client's own timer for the same deadline fires a moment later.
 func Overdue(r *http.Request, took time.Duration) bool {
 	limit, ok := grpcTimeout(r.Header.Get("Grpc-Timeout"))
 	return ok && took >= limit && isGRPC(r)
@@ -40,7 +40,7 @@ func grpcTimeout(v string) (time.Duration, bool) {
 	if limit := time.Duration(n) * unit; limit/unit == time.Duration(n) {
 		return limit, true
 	}
-	return 0, false // 99,999,999 hours have no end here
+	return 0, false // it overflows, as 99,999,999 hours do: no deadline
 }
 
 // grpcError answers a call of gRPC with a response of trailers alone, since its client takes anything else for a broken server. The

@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// guard watches the requests of a set's connections: which are at work, how their bodies come, whether their answers are
-// taken.
+// guard wraps a handler. It counts requests in and out of their connections, refuses malformed ones, and bounds how slowly bodies may come and
+// answers may be taken.
 func (c *Connections) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn := connectionOf(r.Context())
@@ -16,7 +16,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		}
 		first := !conn.served.Load()
 		if !conn.begin() {
-			panic(http.ErrAbortHandler) // it was closed while the request came in
+			panic(http.ErrAbortHandler) // the connection was closed while the request came in
 		}
 		header := int64(0)
 		if r.ProtoMajor >= 2 {
@@ -53,7 +53,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 		}
 		conn.body.Store(body)
 		if body != nil {
-			// What of the body nobody has read is read before the answer goes out, by net/http, which has no limit of its own.
+			// net/http reads the rest of the body before it sends the answer, without a time limit of its own.
 			defer conn.hasten(c.limits.BodyTimeout)
 			defer body.finish()
 		}
@@ -62,7 +62,7 @@ func (c *Connections) guard(next http.Handler) http.Handler {
 	})
 }
 
-// leave ends a request.
+// leave ends a request: it counts the request out, and closes an HTTP/2 connection whose client resets too many.
 func (c *Connections) leave(conn *connection, r *http.Request, header int64) {
 	if r.ProtoMajor >= 2 && conn.floods(r.Context().Err() != nil) {
 		c.flooding.Add(1)
@@ -77,9 +77,9 @@ func (c *Connections) leave(conn *connection, r *http.Request, header int64) {
 	conn.end()
 }
 
-// framedTwice reports whether a request may have both Transfer-Encoding and Content-Length, or a Transfer-Encoding in HTTP/1.0, which
-// does not know it: somebody on the way may take another end for that of the request, and its connection must be closed
-// after the answer (RFC 9112 §6.1). Below TLS that cannot be seen, so that every chunked one may, and every one of HTTP/1.0.
+// framedTwice reports whether a request may have both Transfer-Encoding and Content-Length, or a Transfer-Encoding in HTTP/1.0, which does not know
+// it. An intermediary may then take another byte for the end of the request, so that its connection must be closed after the answer (RFC 9112
+// §6.1). With TLS the fields cannot be seen, so that every chunked request may have both, and every one in HTTP/1.0 may have a coding.
 func framedTwice(conn *connection, r *http.Request) bool {
 	switch {
 	case r.ProtoMajor != 1:
@@ -90,31 +90,30 @@ func framedTwice(conn *connection, r *http.Request) bool {
 	return len(r.TransferEncoding) > 0 && (r.TLS != nil || conn.hasLength.Load())
 }
 
-// misframed reports whether a request in HTTP/1.0 has a Transfer-Encoding, which makes its framing faulty (RFC 9112 §6.1): without a
-// Content-Length its content would be taken for none, and a write would empty what it was to fill; with one, somebody on the way may take
-// what follows the content for part of it, or the other way round. A line of a first request's content is none of its head; further
-// requests of such a connection are in doubt, and refused.
+// misframed reports whether a request in HTTP/1.0 has a Transfer-Encoding, so that its framing is faulty (RFC 9112 §6.1). Without a Content-Length it
+// would be taken for a request without content, and a write would empty a resource that it was to fill; with one, recipients may disagree about where
+// the content ends. If the line was seen in the content of the connection's first request, that request is not refused; later requests on the
+// connection are in doubt, and refused.
 func misframed(conn *connection, r *http.Request, first bool) bool {
 	return r.ProtoMajor == 1 && r.ProtoMinor == 0 && conn.hasCoding.Load() && (r.ContentLength <= 0 || !first || conn.coded.Load())
 }
 
-// Bound has the body of a request that is Silent come as every other has to, where it turns out to be no conversation. It must not have
-// been read yet. Where no connection of a set is below, nothing happens.
+// Bound applies BodyTimeout to the body of a request that is Silent, and that turns out to be no gRPC call. The body must not have been read. Without
+// a connection of a Connections, nothing happens.
 func Bound(r *http.Request) {
 	if conn := connectionOf(r.Context()); conn != nil && Silent(r) && r.Body != nil && r.Body != http.NoBody {
 		r.Body = newTimedBody(r.Body, conn, r.ProtoMajor, conn.all.limits.BodyTimeout)
 	}
 }
 
-// Unbound has the body of a request come as slowly as it likes. It must not have been read.
+// Unbound lets the body of a request come as slowly as the client likes. The body must not have been read.
 func Unbound(r *http.Request) {
 	if body, ok := r.Body.(*timedBody); ok {
 		body.timeout = 0
 	}
 }
 
-// Silent reports whether a client may rightly send nothing for long while its request is open: a gRPC call, for which there
-// has to be HTTP/2, is a conversation.
+// Silent reports whether the client may send nothing for a long time while its request is open. That holds for gRPC calls, over HTTP/2.
 func Silent(r *http.Request) bool {
 	return r.ProtoMajor >= 2 && httpcache.GRPC(r.Header)
 }

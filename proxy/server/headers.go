@@ -6,31 +6,32 @@ import (
 )
 
 const (
-	// ownHeader is the part of a header, in bytes, for which each connection has room of its own: few are longer.
+	// ownHeader is how many bytes of headers each connection may have without drawing on headerMemory. Few headers are longer.
 	ownHeader = 8 << 10
-	// headerMemory is the room for what all headers together have beyond that, from their first byte to the end of their request, in
-	// bytes. A client may have Limits.MaxHeaderBytes, but ten thousand of them may not.
+	// headerMemory is how many bytes of headers beyond ownHeader all connections together may have. A header counts from its first byte to
+	// the end of its request. One client may send MaxHeaderBytes, but ten thousand clients may not all do so at once.
 	headerMemory = 32 << 20
 )
 
 // errHeaders ends a connection for whose header there is no room.
 var errHeaders = errors.New("read header: no memory is left for headers")
 
-// grow counts n bytes more of headers, or less, and reports whether there is room for them. They are counted either way, until forget.
+// grow counts n more bytes of headers, or fewer if n is negative, and reports whether there is room for them. They are counted in either case.
 func (c *connection) grow(n int64) bool {
 	after := c.header.Add(n)
 	extra := max(0, after-ownHeader) - max(0, after-n-ownHeader)
 	return extra == 0 || c.all.headers.Add(extra) <= headerMemory || extra < 0
 }
 
-// forget counts no headers any more.
+// forget takes all bytes of headers of the connection out of the count.
 func (c *connection) forget() {
 	if n := c.header.Swap(0); n > ownHeader {
 		c.all.headers.Add(ownHeader - n)
 	}
 }
 
-// received counts what a client has sent where that can only be the header of a request. Over HTTP/1.1 it is, where none is at work.
+// received counts n received bytes as a header if no request is at work on the connection: over HTTP/1.1 they can then be nothing else. If there is
+// no room for them, it closes the connection, and returns errHeaders.
 func (c *connection) received(n int) error {
 	if n == 0 || !c.waits() || c.grow(int64(n)) {
 		return nil

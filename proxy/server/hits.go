@@ -10,75 +10,77 @@ import (
 	"time"
 )
 
-// Hits answers requests by their heads alone, below net/http. It is called concurrently, for one connection by one goroutine at a time.
+// Hits answers requests by their heads alone, below net/http. It must be safe for concurrent use; for one connection it is called by one goroutine at
+// a time.
 type Hits interface {
-	// Answer looks at the first request in what a client has sent, and says what it is. Where that is Answered or Last, all of the answer was
-	// written to the client. The bytes belong to the caller: they are not changed, and nothing refers to them any more when it returns.
-	// n is how many of them the request has, if it is one of these or Single. With waits, the client may wait for a copy that is not at hand;
-	// without, what was written for others waits for this answer, and it comes from what is.
+	// Answer looks at the first request in sent, answers it if it can, and returns a Verdict. With Answered or Last, the whole answer was
+	// written to to. n is the length of the request in bytes, with Answered, Last and Single. sent belongs to the caller: Answer must neither
+	// change it nor refer to it after it returns. client is the client's address as IP:port. With waits, Answer may block for a copy that is
+	// not in memory; without, it must not, since answers to earlier requests are held back until it returns.
 	Answer(to io.Writer, client string, sent []byte, waits bool) (n int, what Verdict)
 }
 
-// Verdict is what the first request of what a client has sent is to its connection.
+// Verdict says what the first bytes that a client has sent are, and what Hits has done about them.
 type Verdict uint8
 
 const (
-	// Other is whatever is not known to be one of the following: how it is framed is for net/http to say.
+	// Other is anything that is none of the following. Only net/http can say how it is framed.
 	Other Verdict = iota
-	// Incomplete is the beginning of what may become Single. It has no fault at which net/http would answer before the rest is there.
+	// Incomplete is the beginning of a head that may become Single, without a fault that net/http would answer before the rest has come.
 	Incomplete
-	// Single is a whole head that nothing follows: the next request begins behind it, for every recipient.
+	// Single is a complete request without content: every recipient takes the byte after it for the first of the next request.
 	Single
-	// Answered is a Single that has its answer.
+	// Answered is a Single that was answered.
 	Answered
-	// Last is Answered, and the answer says that the connection ends with it.
+	// Last is a Single that was answered with Connection: close.
 	Last
-	// Broken is a Single whose answer could not be written: the connection is of no use.
+	// Broken is a Single whose answer could not be written. The connection must be closed.
 	Broken
 )
 
-// What follows is how a connection is shared with net/http. At a boundary net/http waits for a request and has none of its bytes. There
-// the connection reads in its place, into its own buffer, and answers as many requests as Hits can. What it cannot is given to net/http.
+// This is how a connection is shared between Hits and net/http. The connection is at a boundary when net/http waits for a request and has none of its
+// bytes. There the connection reads into net/http's buffer and has Hits answer as many requests as it can; other requests are given to net/http.
 //
-// Invariant: the next byte that net/http is given at a boundary is the first of a request. So it gets a Single by itself, never with what
-// follows, and then is at a boundary again when it reads more than one byte. Its read of one byte is that by which it sees a client
-// leave while it answers, and which it breaks off with a deadline in the past. A byte that comes then is the first of the next request, of a
-// client that is ahead, or has its answer before that read was broken off: it is kept here, like what came with the Single, and not given away. Behind anything but a Single there is no boundary
-// that could be seen from here: the connection is net/http's for good.
+// Invariant: the next byte that net/http gets at a boundary is the first of a request. So net/http gets a Single by itself, never with bytes that
+// follow it, and is at a boundary again when it next reads more than one byte. While a handler runs, net/http reads one byte, to notice that the
+// client leaves, and breaks that read off with a deadline in the past. If a byte comes to that read, because the client pipelines, or has its answer
+// before the read is broken off, it is the first byte of the next request. It is kept here, like bytes that came with the Single, and not given to
+// net/http. After anything but a Single, the next boundary cannot be seen from here, and the connection is net/http's for good.
 
-// pieces is how many reads a head may take that is looked at from its beginning after each.
+// pieces is in how many reads a head may come. After each read, it is parsed from its beginning.
 const pieces = 8
 
-// shared is the part of a connection that says whose turn it is. It belongs to whoever reads.
+// shared says whether Hits or net/http reads next from a connection. It belongs to the reading goroutine.
 type shared struct {
-	forGood bool   // net/http has the connection from here on
+	forGood bool   // net/http has the connection for good
 	given   bool   // net/http has a Single
-	handled bool   // and its handler has ended
-	peer    string // the client's address, as net/http writes it; empty: not asked yet
-	// broken has a token when a read of one byte is broken off, or the connection is closed; nil: there is no Hits
+	handled bool   // the handler of that Single has returned
+	peer    string // the client's address, as net/http writes it; empty: not asked for yet
+	// broken receives when a read of one byte is broken off, or the connection is closed; it has room for one. Nil: there is no Hits.
 	broken chan struct{}
 }
 
-// Whether an answer is being written that net/http knows nothing of.
+// Values of connection.answering: whether Hits is writing an answer, which net/http does not know of.
 const (
 	notAnswering int32 = iota
 	answering
-	closeAfter // and it was told to close the connection, which it takes to be idle
+	closeAfter // and net/http has closed the connection, which it takes to be idle: the connection is closed after the answer
 )
 
-// errAnswered ends a connection that was closed while Hits answered, whose answer could not be written, or was the last. It is what net/http takes for
-// the end of a connection: any other error of a first request it answers, behind part of an answer, and waits for a client to take that
-// which takes nothing.
+// errAnswered is returned to net/http to end a connection that was closed while Hits answered, whose answer was the last, or could not be written.
+// net/http takes it for the end of the connection. It would answer any other error of a first request with 400: after a part of an answer, and to
+// a client that may take nothing.
 var errAnswered = &net.OpError{Op: "read", Err: errors.New("the connection ends with an answer")}
 
-// next reads for net/http, and answers before that what Hits can.
+// next is Read at a boundary: it has Hits answer requests, and returns bytes only for net/http to handle.
 func (c *connection) next(p []byte) (int, error) {
 	s := &c.shared
 	switch {
 	case s.given && len(p) == 1:
 		return 0, c.watch(p)
 	case s.given && !s.handled, len(p) < leastBuffer:
-		// It reads more before the handler has had what was given, or has no room for a head: its ways are not the expected ones.
+		// net/http reads more before the handler of the Single has returned, or has a buffer too small for a head. It does not behave as
+		// this code assumes, and gets the connection for good.
 		s.forGood = true
 		return c.receive(p)
 	}
@@ -121,7 +123,7 @@ func (c *connection) next(p []byte) (int, error) {
 	}
 }
 
-// single has a Single of n bytes given to net/http, and keeps what follows it.
+// single prepares to give net/http a Single of n bytes: the bytes that follow it are kept for later. It returns n.
 func (c *connection) single(sent []byte, n int) int {
 	if n < len(sent) {
 		c.ahead = append(bytes.Clone(sent[n:]), c.ahead...)
@@ -133,11 +135,12 @@ func (c *connection) single(sent []byte, n int) int {
 	return n
 }
 
-// watch waits until the client leaves, or nobody wants to know. Of a client that is ahead net/http would not see either that it leaves.
+// watch is net/http's read of one byte while a handler runs: it returns an error when the client leaves, or when the read is broken off. If bytes of
+// the next request have come already, it cannot tell that the client leaves, just as net/http could not.
 func (c *connection) watch(p []byte) error {
 	if len(c.ahead) == 0 {
 		select {
-		case <-c.shared.broken: // it comes with a deadline, which the read meets
+		case <-c.shared.broken: // of a deadline in the past, which makes the Read below fail too
 		default:
 		}
 		if n, err := c.Conn.Read(p); n == 0 {
@@ -149,24 +152,24 @@ func (c *connection) watch(p []byte) error {
 	return os.ErrDeadlineExceeded
 }
 
-// breakOff ends a watch that has a byte.
+// breakOff ends a watch that has received a byte.
 func (c *connection) breakOff() {
 	select {
 	case c.shared.broken <- struct{}{}:
-	default: // there is a token, or nobody for it
+	default: // the channel has a token already, or is nil
 	}
 }
 
 // leastBuffer is the least room for a head, in bytes; net/http has 4 KiB.
 const leastBuffer = 2 << 10
 
-// hit has the first request of what was sent answered, if that can be.
+// hit has Hits answer the first request in sent, or the first few, if it can. n and what are as for Hits.Answer.
 func (c *connection) hit(sent []byte) (n int, what Verdict) {
 	if c.all.closing.Load() { // the answer has to say so
 		return 0, Other
 	}
-	if c.atWork.Add(1) > taken {
-		return 0, Broken // it was closed while the request came in
+	if c.atWork.Add(1) > takenOver {
+		return 0, Broken // the connection was closed while the request came in
 	}
 	c.answering.Store(answering)
 	defer func() {
@@ -194,8 +197,8 @@ func (c *connection) hit(sent []byte) (n int, what Verdict) {
 
 var endOfHead = []byte("\r\n\r\n")
 
-// hitsInRow is hit for a client that does not wait for its answers: those that can be given one after the other go out together. For each
-// by itself the client would be woken, which costs several times as much as the answer.
+// hitsInRow is hit for a client that pipelines: consecutive answers are written together. Written one by one, each would wake the client, which costs
+// several times as much as the answer itself.
 func (c *connection) hitsInRow(sent []byte) (n int, what Verdict) {
 	out := rows.Get().(*row)
 	out.to = c
@@ -209,7 +212,7 @@ func (c *connection) hitsInRow(sent []byte) (n int, what Verdict) {
 			return length, one
 		}
 		if one != Answered && one != Last {
-			break // it is looked at once more, by itself
+			break // next calls hit for it again, when it is the first
 		}
 		n += length
 		if what = one; what == Last {
@@ -222,19 +225,19 @@ func (c *connection) hitsInRow(sent []byte) (n int, what Verdict) {
 	return n, what
 }
 
-// row is answers that go out together.
+// row buffers answers that are written together.
 type row struct {
 	to   io.Writer
 	held []byte
 	err  error
 }
 
-// rowSize is how much of answers waits for those that follow, in bytes.
+// rowSize is how many bytes of answers are buffered at most.
 const rowSize = 32 << 10
 
 var rows = sync.Pool{New: func() any { return &row{held: make([]byte, 0, rowSize)} }}
 
-// Write implements io.Writer. What it says was written may still wait.
+// Write implements io.Writer. Bytes that it counts as written may still be buffered.
 func (w *row) Write(p []byte) (n int, err error) {
 	if len(w.held)+len(p) > rowSize {
 		w.flush()
@@ -256,21 +259,21 @@ func (w *row) flush() {
 	w.held = w.held[:0]
 }
 
-// waiting is the wait for a request, with the deadlines that net/http would set if it saw what was answered.
+// waiting is the wait for a request in next, with the deadlines that net/http would set if it saw the requests that Hits answers.
 type waiting struct {
 	c      *connection
-	last   time.Time // when the last request was answered here; zero: none was, and the deadline of net/http is in force
-	headBy int64     // until when a head that has begun must be there, in Unix nanoseconds; 0: none has begun, or net/http's deadline says so
-	pieces int       // reads of that head
+	last   time.Time // when Hits has answered the last request; zero: none in this call of next, so that net/http's deadline is in force
+	headBy int64     // deadline of a head that has begun, in Unix nanoseconds; 0: none has begun, or net/http's deadline is in force
+	pieces int       // in how many reads that head has come so far
 }
 
 func (w *waiting) answered(at time.Time) { w.last, w.headBy, w.pieces = at, 0, 0 }
 
-// begunBy is how many bytes net/http takes for the beginning of a head, behind a connection's first. With fewer it waits as it does with
-// none, whatever they are: an empty line that a client sends behind its request is no request that has a fault.
+// begunBy is from how many bytes on net/http takes a head to have begun, except the first of a connection. With fewer bytes it goes on waiting as if
+// there were none, so that an empty line after a request is not taken for a malformed request.
 const begunBy = 4
 
-// leastLooked is how many bytes there must be before net/http would look at them.
+// leastLooked is from how many bytes on net/http would parse them.
 func (c *connection) leastLooked() int {
 	if c.served.Load() {
 		return begunBy
@@ -278,7 +281,8 @@ func (c *connection) leastLooked() int {
 	return 1
 }
 
-// begun notes that so much of a head is there before more is read. It reports false where the connection cannot be waited for.
+// begun notes that filled bytes of a head are there and more are to be read, and sets the deadline of the head. It reports false if the deadline
+// cannot be set.
 func (w *waiting) begun(filled int) bool {
 	if filled == 0 {
 		return true
@@ -291,8 +295,8 @@ func (w *waiting) begun(filled int) bool {
 	return w.c.Conn.SetReadDeadline(by) == nil
 }
 
-// longer reports whether there is more time than the deadline that has passed, which is then set anew: each answer begins the wait for the next
-// request, and to set a deadline then would cost more than to look when it has passed.
+// longer is called when the read deadline has passed. It reports whether the connection may still be idle, and then sets the deadline anew: the idle
+// time counts from the last answer, but setting a deadline after each answer would cost more than checking here.
 func (w *waiting) longer() bool {
 	if w.last.IsZero() || w.headBy != 0 {
 		return false
@@ -301,8 +305,8 @@ func (w *waiting) longer() bool {
 	return time.Now().Before(by) && w.c.Conn.SetReadDeadline(by) == nil
 }
 
-// give hands over to net/http what there is. Before the first request that it sees it sets no deadline, and so one is set here that is not
-// that of the connection's first.
+// give returns the bytes to net/http. net/http sets the deadline of a head only before it reads; if Hits has answered requests since, that deadline is
+// out of date, so that give sets it anew.
 func (w *waiting) give(p []byte) (int, error) {
 	c := w.c
 	c.unseen.Store(false)
@@ -318,14 +322,13 @@ func (w *waiting) give(p []byte) (int, error) {
 	if c.shared.forGood {
 		c.headBy.Store(w.headBy)
 	}
-	if err := c.taken(p); err != nil {
+	if err := c.inspect(p); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-// SetReadDeadline sets a deadline of the layers above. What is left of the time for a head that has begun before net/http got it is no
-// more for that.
+// SetReadDeadline sets the read deadline of net/http. If a head had begun before net/http got the connection, its deadline (headBy) is not extended.
 func (c *connection) SetReadDeadline(t time.Time) error {
 	if by := c.headBy.Swap(0); by != 0 && t.After(time.Unix(0, by)) {
 		t = time.Unix(0, by)
@@ -337,7 +340,8 @@ func (c *connection) SetReadDeadline(t time.Time) error {
 	return err
 }
 
-// endUnseen closes the connections of which net/http has seen no request, and that have none: it would wait for their first.
+// endUnseen closes idle connections of which net/http has seen no request. http.Server.Shutdown takes them for new ones, and would wait for their
+// first request.
 func (c *Connections) endUnseen() {
 	var unseen []*connection
 	c.mu.Lock()

@@ -3,9 +3,9 @@ package server
 import "time"
 
 const (
-	// lingerFor is how long a client may go on sending what nobody wants.
+	// lingerFor is how long a client may go on sending bytes that are thrown away.
 	lingerFor = 30 * time.Second
-	// lingerSilent is how long it may send nothing of it: it has the answer by then, however busy it is.
+	// lingerSilent is how long it may pause. By then it has received the answer, however busy it is.
 	lingerSilent = 5 * time.Second
 	// lingerBuffer is how much of it is read at a time, in bytes.
 	lingerBuffer = 4 << 10
@@ -18,7 +18,7 @@ type halfCloser interface{ CloseWrite() error }
 // thrown away for a while (RFC 9112 §9.6): to close at once would have the system reset the connection, and the client lose
 // its answer. net/http only pauses, without reading, and not for every such client. A second Close does not wait.
 //
-// net/http closes what it takes to be idle when it ends; an answer that it knows nothing of goes out before.
+// At shutdown, net/http closes connections that it takes to be idle. If Hits is writing an answer, the connection is closed after that answer.
 func (c *connection) Close() error {
 	if c.answering.CompareAndSwap(answering, closeAfter) {
 		return nil
@@ -50,7 +50,7 @@ func (c *connection) linger() {
 	}
 }
 
-// drop closes the connection at once and makes room for another.
+// drop closes the connection at once, and takes it out of the set. It may be called more than once.
 func (c *connection) drop() error {
 	err := c.Conn.Close()
 	c.breakOff()

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// malformed says what makes a request one that nobody can send on, for what it is itself; empty: nothing, once r.Trailer is tidied. Such a request is refused before
-// anything else is done for it: the client of net/http would refuse to write it, which looks like a failure of the API that it is for.
+// malformed says why a request cannot be sent on because of its own contents; empty: it can. It removes an empty name from r.Trailer. Such a request
+// is refused before anything else is done for it: net/http's transport would refuse to write it, which would look like a failure of the API.
 //
 // net/http refuses most of it: over HTTP/1.1 what is no method, no Host or no field; over HTTP/2 what is no field or no path, and fields
 // of the connection (RFC 9113 §8.2). A method of HTTP/2 and the names in Trailer it takes as they are. A Host is looked at with the target.

@@ -120,9 +120,9 @@ func parseBinary(b []byte) (in introduction, n int, err error) {
 	return in, n, nil // TLVs follow, which say nothing that is asked for
 }
 
-// introduce reads the introduction of a connection whose peer has to introduce its client. It is called by whoever asks first what the
-// introduction says, or what follows it: the goroutine that serves the connection, before it is read and before TLS. It never is that
-// which accepts, so that a proxy that says nothing holds up nobody else.
+// introduce reads the PROXY header of a connection whose peer has to send one. The first call that needs the header, or the bytes after it, does the
+// reading. That is on the goroutine that serves the connection, before TLS, and never on the one that accepts connections, so that a proxy that
+// sends nothing holds up no other connection.
 func (c *connection) introduce() error {
 	if !c.introduced {
 		return nil
@@ -148,7 +148,7 @@ func (c *connection) readIntroduction() error {
 		switch {
 		case malformed == nil:
 			c.ahead = bytes.Clone(buf[read:n])
-			return c.accept(in)
+			return c.takeOver(in)
 		case !errors.Is(malformed, errIncomplete):
 			return malformed
 		case err != nil:
@@ -157,8 +157,8 @@ func (c *connection) readIntroduction() error {
 	}
 }
 
-// accept takes over what an introduction says.
-func (c *connection) accept(in introduction) error {
+// takeOver sets the addresses that an introduction says, and counts the connection for its client.
+func (c *connection) takeOver(in introduction) error {
 	if in.client.IsValid() {
 		c.remote, c.local = net.TCPAddrFromAddrPort(in.client), net.TCPAddrFromAddrPort(in.target)
 		if !c.all.count(c, in.client.Addr()) {
@@ -170,8 +170,8 @@ func (c *connection) accept(in introduction) error {
 	return c.Conn.SetReadDeadline(time.Time{})
 }
 
-// RemoteAddr is the client's address, which its proxy may have told. To ask for it is the first that net/http does in the goroutine of a
-// connection.
+// RemoteAddr is the client's address, from the PROXY header if there is one. It is the first thing that net/http calls on the goroutine of a
+// connection, so that the stack is grown here.
 func (c *connection) RemoteAddr() net.Addr {
 	if c.all.hits != nil {
 		stackForHit(0)

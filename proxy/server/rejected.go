@@ -8,11 +8,12 @@ import (
 	"strconv"
 )
 
-// Over HTTP/1.1, what net/http cannot take for a request it answers itself, with 400, 431, 501 or 505, and tells nobody. It reads a head,
-// says that the connection is active, and then either calls the handler or writes such an answer: what is written between the
-// two is one. Over HTTP/2 a malformed request is an error of its stream, and 431 too is for net/http alone to know.
+// Over HTTP/1.1, net/http itself answers bytes that it cannot parse as a request, with 400, 431, 501 or 505, and has no hook for that. It reads a
+// head, sets the connection's state to active, and then either calls the handler or writes such an answer. So an answer that is written after the
+// change of state and before the handler is called is one of these. Over HTTP/2, a malformed request is an error of its stream, which cannot be seen
+// here, and neither can 431.
 
-// heading is http.Server's ConnState: it notes that a head was read.
+// heading is http.Server.ConnState: it notes that a head was read.
 func (c *Connections) heading(conn net.Conn, state http.ConnState) {
 	if state != http.StateActive {
 		return
@@ -28,7 +29,7 @@ func (c *Connections) heading(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// rejects looks at what is written while a head has no handler.
+// rejects is called with bytes that are written after a head was read and before its handler is called, and reports a rejection.
 func (c *connection) rejects(p []byte) {
 	status := c.rejection(p)
 	if status != 0 && c.heading.CompareAndSwap(true, false) {
@@ -45,8 +46,8 @@ const (
 	headerSlack = 4 << 10
 )
 
-// rejection is the status of an answer of net/http's own; 0: it is none. Below TLS the answer cannot be read, and what the client has
-// sent tells a header that is too long from all else.
+// rejection is the status of an answer of net/http's own; 0: the bytes are none. With TLS the answer cannot be read: a header as long as net/http
+// accepts at most then counts as 431, and anything else as 400.
 func (c *connection) rejection(p []byte) int {
 	if rest, ok := bytes.CutPrefix(p, []byte("HTTP/1.1 ")); ok && len(rest) > 3 {
 		status, _ := strconv.Atoi(string(rest[:3])) // net/http writes three digits

@@ -26,19 +26,17 @@ type Options struct {
 	H2C bool
 	// Connections hold the limits, and watch the requests on what their Listen accepts.
 	Connections *Connections
-	// Rejected is told of each request that is answered with an error before the handler gets it: what net/http cannot take for one,
-	// over HTTP/1.1 only, and what there is no room for. It is called concurrently and must not block. Nil: nobody wants to know.
+	// Rejected is called for each request that is answered with an error before the handler gets it: malformed ones (those that net/http
+	// rejects itself only over HTTP/1.1), and those that there is no room for. It must be safe for concurrent use and not block. May be nil.
 	Rejected func(client netip.Addr, status int)
-	// Hits answers what it can before net/http gets it, over HTTP/1.1 in cleartext; with H2C or a Certificate it is not asked. Nil: nobody
-	// does.
+	// Hits answers requests before net/http gets them, over HTTP/1.1 in cleartext; it is not used with H2C or a Certificate. May be nil.
 	Hits Hits
-	// Log gets what net/http has to say of broken clients, at level Debug, since any client can cause it.
+	// Log gets what net/http logs about clients, at level Debug, since any client can cause such lines. Required.
 	Log *slog.Logger
 }
 
-// New returns the server of the data listener. It is given listeners that the set's Listen has made. Nothing bounds
-// a whole request or response: uploads, event streams and upgraded connections last as long as both ends wish and the
-// client makes progress.
+// New returns the server of the data listener. Its Serve must be called with a listener of o.Connections.Listen. There is no limit for a whole request
+// or response: uploads, event streams and upgraded connections last as long as both ends wish and the client makes progress.
 func New(h http.Handler, o Options) *http.Server {
 	if o.Rejected != nil {
 		o.Connections.rejected = o.Rejected

@@ -1,12 +1,11 @@
 package server
 
-// hitStack is about what a hit uses of the stack of its connection's goroutine beyond what net/http has used by then, in bytes: both together
-// take 8 KiB.
+// hitStack is about how many bytes of stack a hit uses beyond what net/http uses before it. Both together need a stack of 8 KiB.
 const hitStack = 4 << 10
 
-// stackForHit has the stack of a new connection's goroutine grow at once to what a hit takes. It begins with 2 KiB and doubles where it is
-// full, and each time every frame on it is looked up and moved: deep within a hit that is twice, of many frames, and a twentieth of
-// what a new connection costs. Here there is one.
+// stackForHit makes the stack of a new connection's goroutine grow at once to the size that a hit needs. A stack begins with 2 KiB and doubles when it
+// is full, and each time the runtime looks up and adjusts every frame on it. Deep within a hit that would happen twice, with many frames, and make up
+// a twentieth of the cost of a new connection; here there is one frame.
 //
 //go:noinline
 func stackForHit(at uint8) byte {

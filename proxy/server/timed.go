@@ -11,12 +11,13 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// watchdog calls bark when something takes longer than it may. It is for one goroutine.
+// watchdog is a timer that calls bark, at most once, if stop is not called within the timeout after start. Its methods are for one goroutine; bark runs
+// on another.
 type watchdog struct {
 	bark   func()
 	timer  *time.Timer
-	barked chan struct{} // closed after bark returned
-	over   bool          // it has barked
+	barked chan struct{} // closed after bark has returned
+	over   bool          // bark was called
 }
 
 func (d *watchdog) start(timeout time.Duration) {
@@ -33,7 +34,8 @@ func (d *watchdog) start(timeout time.Duration) {
 	}
 }
 
-// stop reports whether the watchdog has barked, now or earlier. After it nothing barks until the next start.
+// stop stops the timer, and reports whether bark was called, now or earlier. If bark is running, stop waits for it. bark is not called again before the
+// next start.
 func (d *watchdog) stop() bool {
 	if !d.over && !d.timer.Stop() {
 		<-d.barked
@@ -49,18 +51,18 @@ const minRate = 500
 // atLeast is how long n bytes may take at most.
 func atLeast(n int64) time.Duration { return time.Duration(n) * time.Second / minRate }
 
-// timedBody is a request's body that must make progress while somebody waits for it. Two may: the transport that sends it,
-// and who takes what is left of it once the answer is there.
+// timedBody is a request's body that must make progress while it is read. Two goroutines may read it: the transport that sends it on, and net/http,
+// which reads the rest when the answer is there.
 type timedBody struct {
 	io.ReadCloser
 	conn    *connection
 	timeout time.Duration // 0: none
 	ended   atomic.Bool   // it was read to its end
 
-	mu     lockorder.Mutex[lockorder.TimedBody] // held by who reads; guards what is below
+	mu     lockorder.Mutex[lockorder.TimedBody] // held during a Read; guards what is below
 	done   bool                                 // its request is over
 	dog    watchdog
-	waited time.Duration // for the client, less what the bytes that came may have taken
+	waited time.Duration // how long reads have waited, less the time that the bytes may take at minRate
 }
 
 func newTimedBody(body io.ReadCloser, conn *connection, protocol int, timeout time.Duration) *timedBody {
@@ -96,8 +98,8 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// finish ends the reading of an HTTP/1.1 body once its request is over. The transport may still read it, and net/http, when it
-// finds a read under way, ends that one and takes the connection's deadline away, so that its own would never end.
+// finish ends the reading of an HTTP/1.1 body when its request is over. The transport may still be reading it. net/http, which wants to read the rest,
+// would break off that read and then clear the connection's deadline, so that its own read would have no limit.
 func (b *timedBody) finish() {
 	if b.ended.Load() {
 		return
@@ -110,8 +112,8 @@ func (b *timedBody) finish() {
 	b.mu.Unlock()
 }
 
-// timedWriter writes to an HTTP/2 stream whose client must take something within every timeout. The connection alone
-// cannot tell: it is not written to while the stream's window is shut.
+// timedWriter writes to an HTTP/2 stream whose client must take something within every timeout. The deadline of the connection does not suffice:
+// nothing is written to the connection while the stream's flow-control window is closed.
 type timedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -128,7 +130,7 @@ func newTimedWriter(w http.ResponseWriter, all *Connections) *timedWriter {
 	return t
 }
 
-// streamPart is how much of a stream's window a client has to open within a timeout, in bytes.
+// streamPart is how many bytes are written at a time: the client has to take that much within a timeout.
 const streamPart = 16 << 10
 
 func (w *timedWriter) Write(p []byte) (n int, err error) {
