@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// account is what one upstream has of a limiter, which it may share with others. A nil account counts nothing. It outlives the
-// generations of its upstream.
+// account counts what one upstream holds of a limiter, which several upstreams may share. A successor of the upstream (Succeed) takes it over. A nil
+// account counts nothing.
 type account struct {
 	waited    func(time.Duration) // nil: nobody wants to know
 	now       [counts]atomic.Int64
 	peak      atomic.Int64  // of inFlight, since the start
-	wouldShed atomic.Uint64 // see overtake
+	wouldShed atomic.Uint64 // see shadowEnter
 	orphans   atomic.Int64  // see Upstream.Adopt
 }
 
-// tally is what an account counts.
+// tally names a counter of an account.
 type tally uint8
 
 const (
@@ -45,42 +45,42 @@ func (a *account) wait(d time.Duration) {
 	}
 }
 
-// overdue is a request that no limit holds, and that found no place.
-type overdue struct {
+// shadowWaiter is a request that no limit holds and that would have had to wait for a place.
+type shadowWaiter struct {
 	account *account
 	since   time.Time
 }
 
-// overtake takes note of a request that no limit holds. Where it finds no place, it stands in a queue that is as long and as patient as
-// the real one, so that somebody can know what the limit would do: each place that is given back is the one that the first of them would
-// have got. Who finds no room there, or is not served in time, would have been refused. The caller holds mu.
-func (l *limiter) overtake(a *account) {
+// shadowEnter notes a request that no limit holds. If there is no free place, the request is put into a shadow queue with the length and the timeout of
+// the real one, to count how many requests the limit would have refused if it had held them: each released place goes to the first in the shadow
+// queue; a request that finds the queue full, or waits for too long, counts as refused. The caller holds mu.
+func (l *limiter) shadowEnter(a *account) {
 	if l.inFlight < l.max {
 		return
 	}
-	if l.expire(); len(l.over) >= l.maxQueue {
-		a.refuse()
+	if l.shadowExpire(); len(l.shadow) >= l.maxQueue {
+		a.countWouldShed()
 		return
 	}
-	l.over = append(l.over, overdue{a, time.Now()})
+	l.shadow = append(l.shadow, shadowWaiter{a, time.Now()})
 }
 
-// overtaken takes note of a place that was given back. The caller holds mu.
-func (l *limiter) overtaken() {
-	if l.expire(); len(l.over) > 0 {
-		l.over = l.over[1:]
+// shadowLeave gives a released place to the first request in the shadow queue. The caller holds mu.
+func (l *limiter) shadowLeave() {
+	if l.shadowExpire(); len(l.shadow) > 0 {
+		l.shadow = l.shadow[1:]
 	}
 }
 
-// expire ends the patience of those that would wait for too long. The caller holds mu.
-func (l *limiter) expire() {
-	for len(l.over) > 0 && time.Since(l.over[0].since) >= l.queueTimeout {
-		l.over[0].account.refuse()
-		l.over = l.over[1:]
+// shadowExpire counts, and removes, the requests that have waited in the shadow queue for too long. The caller holds mu.
+func (l *limiter) shadowExpire() {
+	for len(l.shadow) > 0 && time.Since(l.shadow[0].since) >= l.queueTimeout {
+		l.shadow[0].account.countWouldShed()
+		l.shadow = l.shadow[1:]
 	}
 }
 
-func (a *account) refuse() {
+func (a *account) countWouldShed() {
 	if a != nil {
 		a.wouldShed.Add(1)
 	}

@@ -8,33 +8,33 @@ import (
 )
 
 const (
-	// ejectAfter is how many failures in a row speak against an address before it is out of use.
+	// ejectAfter is after how many failures in a row an address is ejected.
 	ejectAfter = 3
-	// An address is left alone for minEjection the first time, then for twice as long each time, up to maxEjection.
+	// An address is ejected for minEjection the first time, then for twice as long each time, up to maxEjection.
 	minEjection = time.Second
 	maxEjection = time.Minute
-	// fallAfter and riseAfter are how many health checks in a row turn the verdict.
+	// fallAfter failed, or riseAfter successful, health checks in a row change the verdict.
 	fallAfter = 3
 	riseAfter = 2
 )
 
 // address is one of an upstream's addresses. The balancer's mu guards it.
 //
-// Two verdicts take it out of use: that of the health checks, and that of the requests themselves. The latter runs out by
-// itself; then one request at a time tries the address until one gets an answer.
+// Two verdicts take it out of use: that of the health checks (sick), and that of the requests themselves (ejected). An ejection expires by itself;
+// then one request at a time tries the address, until one gets an answer.
 type address struct {
 	url      *url.URL // does not change
 	inFlight int      // requests and streams
 
-	unreached int       // requests in a row for which there was no connection
-	failures  []failure // of those that were sent and got no answer, since the last answer; the last few that count
+	unreached int       // requests without a connection since the last answer
+	failures  []failure // of requests that were sent and got no answer, since the last answer; only those that count, the last few
 	ejections int       // since the last answer
-	outUntil  time.Time // meaningful when ejected
-	trying    bool      // a request tries whether an ejected address works again
+	outUntil  time.Time // end of the ejection
+	trying    bool      // a request is trying an ejected address
 
-	checked bool // a health check had a result
-	sick    bool // the verdict of the health checks
-	against int  // results in a row that contradict it
+	checked bool // there was a health check
+	sick    bool // verdict of the health checks
+	against int  // results of health checks in a row that contradict sick
 }
 
 // failure is what is known of a request that was sent and got no answer.
@@ -45,7 +45,7 @@ type failure struct {
 
 func (a *address) ejected() bool { return a.unreached+len(a.failures) >= ejectAfter }
 
-// healthy reports whether nothing speaks against the address.
+// healthy reports whether neither verdict is against the address.
 func (a *address) healthy() bool { return !a.sick && !a.ejected() }
 
 // usable reports whether the next request may go there.
@@ -56,16 +56,16 @@ func (a *address) usable(now time.Time) bool {
 // answered notes that a request got an answer, whichever.
 func (a *address) answered() { a.unreached, a.failures, a.ejections, a.trying = 0, nil, 0, false }
 
-// unreachable notes that there was no connection for a request, which no client can bring about.
+// unreachable notes that there was no connection for a request. Unlike unanswered, no client can cause that by what it sends.
 func (a *address) unreachable(now time.Time) {
 	a.trying = false
 	a.unreached++
 	a.eject(now)
 }
 
-// unanswered notes that a request was sent and got no answer. What the upstream fails on may be that very request: it says something
-// of the address only together with others, for other targets and, unless the client is the only one there is, of another client.
-// Where the address was being tried, it is tried again soon.
+// unanswered notes that a request was sent and got no answer. The upstream may have failed on that very request, so that the failure counts against the
+// address only together with failures for other targets and of another client; only says that no other client has sent requests lately. A try of an
+// ejected address that fails in this way and does not count is repeated soon.
 func (a *address) unanswered(now time.Time, f failure, only bool) {
 	a.trying = false
 	if a.ejected() && now.Before(a.outUntil) {
@@ -88,17 +88,17 @@ func (a *address) unanswered(now time.Time, f failure, only bool) {
 	a.eject(now)
 }
 
-// eject leaves the address alone for a while, if enough speaks against it.
+// eject begins an ejection, if there were enough failures.
 func (a *address) eject(now time.Time) {
 	if !a.ejected() || now.Before(a.outUntil) {
-		return // of the requests that were under way together, one counts
+		return // of requests that fail during one ejection, only the first counts
 	}
 	a.outUntil = now.Add(ejection(a.ejections))
 	a.ejections++
 }
 
-// ejection is how long an address is left alone that was n times before. It is varied, so that instances that lost the
-// same address do not return to it together.
+// ejection is the length of an ejection after n others. It is varied at random, so that instances that lost the same address do not return to it
+// together.
 func ejection(n int) time.Duration {
 	d := maxEjection
 	if n < 6 {

@@ -14,9 +14,8 @@ import (
 	"cacheproxy/policy"
 )
 
-// balancer chooses the address for each request: of two that chance names among those in use, the one with fewer requests.
-// Where none is in use all are, since a verdict on all of them is more likely wrong, or no longer true, than useful; so an
-// only address is never out of use.
+// balancer chooses the address for each request: of two usable ones drawn at random, the one with fewer requests (power of two choices). If no address
+// is usable, it chooses among all: a verdict against all of them is more likely wrong or outdated than useful. So a single address is always used.
 type balancer struct {
 	upstream string
 	log      *slog.Logger
@@ -25,14 +24,14 @@ type balancer struct {
 	mu        lockorder.Mutex[lockorder.Balancer] // guards what is below, and every address
 	addresses []*address                          // the list itself does not change
 	budget    retryBudget
-	resends   retryBudget // is spent by those that were in vain
+	resends   retryBudget // of mayResend; only resends in vain spend it
 	retries   uint64
-	judged    bool         // there was a request
-	client    netip.Prefix // of the last one
-	others    time.Time    // when two in a row were of different clients
+	judged    bool         // judge was called
+	client    netip.Prefix // of the last request
+	others    time.Time    // when the last two requests in a row were of different clients
 }
 
-// onlyClient is for how long one client has to be the only one before its failures alone speak against an address.
+// onlyClient is for how long all requests must have come from one client before failures of that client alone count against an address.
 const onlyClient = time.Minute
 
 func newBalancer(o Options) *balancer {
@@ -43,10 +42,10 @@ func newBalancer(o Options) *balancer {
 	return b
 }
 
-// sole reports whether there is nothing to choose.
+// sole reports whether there is only one address.
 func (b *balancer) sole() bool { return len(b.addresses) == 1 }
 
-// pick chooses an address that is not among tried, which must not be all of them. The caller owes judge and leave.
+// pick chooses an address that is not among tried, which must not be all of them. The caller must call judge and leave for it.
 func (b *balancer) pick(tried []*address) *address {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -59,7 +58,7 @@ func (b *balancer) pick(tried []*address) *address {
 	return to
 }
 
-// candidates are the addresses in use that were not tried, or where there is none, all that were not.
+// candidates returns the usable addresses that were not tried or, if there are none, all that were not tried.
 func (b *balancer) candidates(tried []*address, now time.Time) []*address {
 	untried := make([]*address, 0, len(b.addresses))
 	for _, a := range b.addresses {
@@ -74,7 +73,7 @@ func (b *balancer) candidates(tried []*address, now time.Time) []*address {
 	return untried
 }
 
-// lessBusy names two of the addresses by chance and gives the one with fewer requests.
+// lessBusy draws two of the addresses at random, and returns the one with fewer requests.
 func lessBusy(of []*address) *address {
 	first := rand.IntN(len(of))
 	if len(of) == 1 {
@@ -94,7 +93,7 @@ func (b *balancer) leave(a *address) {
 	a.inFlight--
 }
 
-// judge takes what became of a request: nil where there was an answer.
+// judge notes the outcome of a request at an address; err is nil if there was an answer.
 func (b *balancer) judge(a *address, err error, of failure) {
 	b.change(a, err, "requests", func() {
 		now := time.Now()
@@ -117,7 +116,7 @@ func (b *balancer) judge(a *address, err error, of failure) {
 	})
 }
 
-// failureOf is what req would be known by if it failed.
+// failureOf identifies a request that has failed.
 func (b *balancer) failureOf(req *http.Request, client netip.Prefix) failure {
 	var h maphash.Hash
 	h.SetSeed(b.seed)
@@ -133,7 +132,7 @@ func (b *balancer) check(a *address, err error) {
 	b.change(a, err, "health check", func() { a.check(err == nil) })
 }
 
-// change makes a change to an address, and tells when it goes out of use or comes back by it.
+// change runs f, which changes an address, with mu held, and logs if that makes the address healthy or unhealthy.
 func (b *balancer) change(a *address, cause error, by string, f func()) {
 	b.mu.Lock()
 	before := a.healthy()
@@ -157,7 +156,7 @@ func (b *balancer) change(a *address, cause error, by string, f func()) {
 	b.log.Warn("address of upstream is unhealthy", append(about, "error", cause)...)
 }
 
-// earn tells of one more request.
+// earn counts a request, which earns a part of a retry.
 func (b *balancer) earn() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -181,8 +180,8 @@ func (b *balancer) mayRepeat() bool {
 	return true
 }
 
-// mayResend reports whether a request that a kept connection has lost may be sent once more, on a new one, and counts it. An answer
-// to that says that the connection was what failed, and costs nothing; wasted is told of the others.
+// mayResend reports whether a request that was lost with a kept connection may be sent once more, on a new one, and counts it. If the request is
+// answered then, the connection was to blame, and the budget is not charged; otherwise the caller must call wasted.
 func (b *balancer) mayResend() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -193,8 +192,8 @@ func (b *balancer) mayResend() bool {
 	return true
 }
 
-// wasted is told of a request that was lost on a new connection, too: it may be what the upstream dies of, and what is like it shall
-// not be sent twice each time.
+// wasted charges the budget for a request that was lost on a new connection too: the upstream may die of that request, and such requests should not
+// each be sent twice.
 func (b *balancer) wasted() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

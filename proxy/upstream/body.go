@@ -13,8 +13,8 @@ func isStream(res *http.Response) bool {
 	return res.StatusCode == http.StatusSwitchingProtocols || httpcache.Streams(res.Header)
 }
 
-// held returns h as the body of a response. An upgraded connection stays writable.
-func held(h *heldBody) io.ReadCloser {
+// bodyOf returns h as the body of a response. That of an upgraded connection is an io.Writer too.
+func bodyOf(h *heldBody) io.ReadCloser {
 	if h.ReadCloser == http.NoBody {
 		h.complete()
 		h.of.release()
@@ -26,8 +26,7 @@ func held(h *heldBody) io.ReadCloser {
 	return h
 }
 
-// AtHand reports whether all that is left of a response's body has come, so that reading it waits for nobody. It may say that of less than
-// is true of.
+// AtHand reports whether the rest of a response's body is buffered, so that reading it does not block. It may report false although it is.
 func AtHand(res *http.Response) bool {
 	b, ok := res.Body.(*heldBody)
 	if !ok {
@@ -41,17 +40,17 @@ func (b *heldBody) atHand() bool {
 	return ok && d.err == nil && d.left >= 0 && d.left <= int64(d.x.conn.in.Buffered())
 }
 
-// heldBody is a response's body that gives something back at its end.
+// heldBody is a response's body that releases its attempt at its end.
 type heldBody struct {
 	io.ReadCloser
-	of       *attempt     // gives back what it holds
-	received func(int)    // is told of the bytes that came
-	whole    bool         // what they took is told when the last of them has come
-	stall    *stall       // nil: it may pause as long as it likes
+	of       *attempt
+	received func(int)    // called with the number of bytes of each Read
+	whole    bool         // complete still has to call Options.Completed
+	stall    *stall       // nil: the body may pause as long as it likes
 	trailer  *http.Header // of the response; nil: it can have none
 }
 
-// complete tells what a response took that has come whole, once.
+// complete reports, once, how long a response took that has come to its end.
 func (b *heldBody) complete() {
 	if b.whole {
 		b.whole = false
@@ -70,7 +69,7 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	if errors.Is(err, io.EOF) {
 		b.complete()
 	}
-	if waits || err == nil { // else there was no turn of the upstream's, and none of the client's follows
+	if waits || err == nil { // otherwise the upstream had no turn, and the body is over, so that the client gets none
 		if ended := b.stall.end(); ended != nil && err != nil && !errors.Is(err, io.EOF) {
 			err = ended
 		}

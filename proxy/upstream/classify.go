@@ -27,8 +27,8 @@ func (e *RequestBodyError) Unwrap() error { return e.Err }
 // StatusClientGone is never sent: it stands in logs for a client that left before it was answered.
 const StatusClientGone = 499
 
-// Classify names an error of Acquire, of Send, or of reading a response's body: as policy.QueueFull, QueueTimeout, OriginTimeout,
-// OriginError or ClientGone, which a *RequestBodyError and a *RequestError are too. NoReason for nil.
+// Classify returns the reason for an error of Acquire, of Send, or of reading a response's body: QueueFull, QueueTimeout, OriginTimeout, OriginError or
+// ClientGone of package policy. *RequestBodyError and *RequestError are ClientGone too. NoReason for nil.
 func Classify(err error) policy.Reason {
 	if err == nil {
 		return policy.NoReason

@@ -8,26 +8,25 @@ import (
 	"time"
 )
 
-// countedConn is a connection that knows how many bytes were written to it, TLS included, and whether its reader has read all that
-// came.
+// countedConn is a connection to an upstream, below TLS, that counts the bytes written to it, and knows whether the transport is waiting in a Read.
 type countedConn struct {
 	net.Conn
 	raw     syscall.RawConn // of the socket; nil: there is none to ask. Does not change
 	peer    string          // the address that it leads to; does not change
-	shared  bool            // by many requests at once; does not change
+	shared  bool            // several requests use it at once; does not change
 	written atomic.Int64    // bytes; counted by the transport's writer, compared by trips
-	refused atomic.Bool     // set by a trip on its way to a connection that it must not use; asked by the transport's writer
-	spent   atomic.Bool     // it is for no further request; set by the trip that has it, asked by the next
-	ended   atomic.Bool     // a read or a write has failed; set before the transport tells its requests of it
+	refused atomic.Bool     // every Write fails; set by a trip that must not use the connection, read by the transport's writer
+	spent   atomic.Bool     // no further request may use it; set by the trip that has it, read by the next
+	ended   atomic.Bool     // a Read or a Write has failed; set before the transport tells its requests of it
 
-	// Of quiet, which the request calls that takes the connection.
+	// Used by quiet, which only the request calls that takes the connection.
 	peek   func(fd uintptr)
 	peeked error
 	one    [1]byte
 
 	reading atomic.Bool   // the transport's reader waits for bytes
 	closed  atomic.Bool   // the transport has closed it
-	changed chan struct{} // is told of reading and closed while awaited; has room for one
+	changed chan struct{} // receives when reading or closed is set while awaited is; has room for one
 	awaited atomic.Bool   // a trip is in awaitReader
 }
 
@@ -65,14 +64,14 @@ func (c *countedConn) tell() {
 // readerTime is how long the transport's reader has to find out what there is to read.
 const readerTime = time.Second
 
-// awaitReader waits, before a request takes a connection that has carried others, until the transport's reader waits for bytes, and so
-// has read all that came, or has closed the connection. Not ready says that it does neither.
+// awaitReader waits, before a request takes a connection that has carried others, until the transport's reader is waiting for bytes, and so has read
+// everything that came, or has closed the connection. ready is false if neither happens within readerTime.
 //
-// An upstream may send more than its answer: content after the head of an answer to HEAD, or of a 304, or more content than it
-// announced. The transport gives a connection back as soon as the answer is whole, and looks for what follows only afterwards, on
-// another goroutine. A request that takes the connection in between would get what follows for its own answer, and the next one that
-// request's: the answers of one client would go to another. Nobody has asked for anything on the connection as long as this waits, so
-// that the reader closes it when it finds something.
+// An upstream may send more than its answer: content after the head of an answer to HEAD or of a 304, or more content than it announced. The
+// transport makes a connection available again as soon as the answer is complete, and its reader, on another goroutine, looks for further bytes only
+// afterwards. A request that takes the connection in between would get those bytes as its own answer, and its answer would go to the next request:
+// one client would get the answer of another. While awaitReader waits, no request is on the connection, so that the reader closes it if it finds
+// bytes.
 func (c *countedConn) awaitReader() (ready bool) {
 	if c.reading.Load() || c.closed.Load() {
 		return true
@@ -119,7 +118,7 @@ func peerOf(c net.Conn) string {
 	return ""
 }
 
-// counted makes the connections of a dialer count. shared says that they are HTTP/2 from the start.
+// counted wraps the connections of a dialer in countedConns. shared says that they are HTTP/2 from the start.
 func counted(dial dialFunc, shared bool) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -128,7 +127,7 @@ func counted(dial dialFunc, shared bool) dialFunc {
 		}
 		c := &countedConn{Conn: conn, shared: shared, peer: peerOf(conn), changed: make(chan struct{}, 1)}
 		if socket, ok := conn.(syscall.Conn); ok {
-			c.raw, _ = socket.SyscallConn() // what cannot be asked is quiet
+			c.raw, _ = socket.SyscallConn() // without it, quiet reports true
 		}
 		return c, nil
 	}

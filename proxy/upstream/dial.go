@@ -22,12 +22,12 @@ func dialer(o Options) dialFunc {
 	})
 }
 
-// lastKnownFor is for how long a name is taken to be where it was while it cannot be asked for. An address may be somebody else's in the end.
+// lastKnownFor is for how long the last address of a name is used while the name cannot be resolved. Later the address may belong to somebody else.
 const lastKnownFor = 5 * time.Minute
 
-// lastKnown is dial, but that a name which nobody tells is taken to be where it was: connections that work are given up for their age
-// (Options.MaxConnectionAge), and without this an upstream that is well would be gone as soon as its name servers are. A name of which
-// they say that it is not there is not there.
+// lastKnown wraps dial, so that a name that cannot be resolved is dialled at its last known address. Working connections are given up because of their
+// age (Options.MaxConnectionAge), and without this an upstream would become unreachable as soon as its name servers are. If the name servers say that
+// the name does not exist, the error stands.
 func lastKnown(dial dialFunc) dialFunc {
 	type place struct {
 		address string // IP:port

@@ -23,8 +23,8 @@ import (
 // asked when the next request takes it (countedConn.quiet). Messages are written and read by net/http's own functions, so that both ways
 // take the same bytes for the same message.
 //
-// Invariant: a connection is kept only where its request was answered whole, both sides would have it kept, nothing that was not asked for
-// has come on it, and nobody has begun to interrupt it.
+// Invariant: a connection is kept only if its request was answered completely, neither side has said close, nothing has come after the answer, and the
+// end of the request's context has not begun to interrupt it.
 type direct struct {
 	dial dialFunc
 	idle *idleConns // nil: each request has a connection of its own
@@ -36,7 +36,7 @@ type directConn struct {
 	to    string // the address
 	in    *bufio.Reader
 	out   *bufio.Writer
-	left  int64     // how many bytes may still be read: those of heads are bounded
+	left  int64     // how many bytes may still be read: bounds heads
 	since time.Time // when it became idle
 }
 
@@ -56,16 +56,16 @@ var errHeadTooLong = fmt.Errorf("the header of the response has more than %d byt
 // both together (AtHand).
 const headAndBody = 8 << 10
 
-// interrupted is a time at which every wait for a connection is over.
+// interrupted is a deadline in the past, which ends every read and write of a connection.
 var interrupted = time.Unix(1, 0)
 
-// carries reports whether a request can go this way.
+// carries reports whether direct can send a request. A nil direct can send none.
 func (d *direct) carries(req *http.Request) bool {
 	return d != nil && (req.Body == nil || req.Body == http.NoBody) && req.ContentLength == 0 && req.URL.Scheme == "http" &&
 		len(req.Trailer) == 0 && len(req.TransferEncoding) == 0 && req.Header["Upgrade"] == nil && req.Header["Expect"] == nil
 }
 
-// send sends req, which the trip takes note of, and returns the response when its head is there.
+// send sends req, notes its connection in the trip, and returns the response when its head is there.
 func (d *direct) send(w *trip, req *http.Request) (*http.Response, error) {
 	if err := checkRequest(req); err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (d *direct) send(w *trip, req *http.Request) (*http.Response, error) {
 	}
 	conn, kept, err := d.connect(req)
 	if err != nil {
-		return nil, ended(req.Context(), err)
+		return nil, causeOr(req.Context(), err)
 	}
 	w.took(conn.countedConn, kept)
 	// It fires at once where the context has ended already.
@@ -83,20 +83,20 @@ func (d *direct) send(w *trip, req *http.Request) (*http.Response, error) {
 	res, err := x.exchange(w, req)
 	if err != nil {
 		x.end(false)
-		return nil, ended(req.Context(), err)
+		return nil, causeOr(req.Context(), err)
 	}
 	return res, nil
 }
 
-// ended is err, or why the context has ended, where it has.
-func ended(ctx context.Context, err error) error {
+// causeOr is the cause of the context's end, if it has ended, and err otherwise.
+func causeOr(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return err
 }
 
-// checkRequest reports what keeps a request from being written: a name or a value in it would be more than that on the wire.
+// checkRequest reports why a request must not be written: a method, name or value that would not be one on the wire.
 func checkRequest(req *http.Request) error {
 	if !httpguts.ValidHeaderFieldName(req.Method) { // a method is a token, too (RFC 9110 §9.1)
 		return fmt.Errorf("write request: invalid method %q", req.Method)
@@ -114,7 +114,7 @@ func checkRequest(req *http.Request) error {
 	return nil
 }
 
-// connect gives a connection to the address of req: one that is kept and has nothing to say, or a new one.
+// connect returns a connection to the address of req: a kept one on which nothing has arrived, or a new one.
 func (d *direct) connect(req *http.Request) (c *directConn, kept bool, err error) {
 	ctx := req.Context()
 	if ctx.Err() != nil {
@@ -144,7 +144,7 @@ func (d *direct) connect(req *http.Request) (c *directConn, kept bool, err error
 type directExchange struct {
 	conn *directConn
 	idle *idleConns
-	stop func() bool // has the end of the request's context no longer interrupt the connection; false: it has begun to
+	stop func() bool // keeps the end of the request's context from interrupting the connection; false: it has begun to
 	keep bool        // the connection can be kept when the response is whole
 	over atomic.Bool // the connection is given back
 }
@@ -172,7 +172,7 @@ func (x *directExchange) exchange(w *trip, req *http.Request) (*http.Response, e
 	}
 	c.left = math.MaxInt64
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		res.Body = http.NoBody // nobody has asked for it; see checkUpgrade
+		res.Body = http.NoBody // no upgrade was asked for: checkUpgrade makes this an error
 	}
 	// After HEAD no connection is kept: see trip.retire.
 	x.keep = x.idle != nil && !res.Close && !req.Close && res.StatusCode > 199 && req.Method != http.MethodHead
@@ -212,7 +212,7 @@ func (x *directExchange) end(keep bool) {
 	if !x.over.CompareAndSwap(false, true) {
 		return
 	}
-	// What the upstream sends beyond its response is nobody's, and one who is interrupting would do it to the next request.
+	// Bytes after the response belong to no request, and a context that has begun to interrupt the connection would interrupt its next request.
 	if x.stop() && keep && x.conn.in.Buffered() == 0 {
 		x.idle.put(x.conn)
 		return
@@ -240,7 +240,7 @@ func (b *directBody) Read(p []byte) (int, error) {
 	}
 	whole := errors.Is(err, io.EOF)
 	if !whole {
-		err = ended(b.ctx, err)
+		err = causeOr(b.ctx, err)
 	}
 	b.err = err
 	b.x.end(whole && b.x.keep)

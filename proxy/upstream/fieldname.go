@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// joinNames takes away the space between a field's name and the colon (RFC 9112 §5.1). net/http leaves it in the name, under
-// which nobody would find what a sloppy upstream says of caching: "Cache-Control : private" would be no private. Where the
-// field frames the message, that was read without it, and nobody knows what it is.
+// joinNames removes the space between a field's name and the colon (RFC 9112 §5.1). net/http leaves it in the name, under which the field would not be
+// found: "Cache-Control : private" would not count as private. If such a field frames the message, net/http has read the message without it, and
+// joinNames returns an error.
 func joinNames(h http.Header) error {
 	for spaced, lines := range h {
 		name := strings.TrimRight(spaced, " ")

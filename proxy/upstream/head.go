@@ -11,9 +11,9 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// checkHead refuses a response that nobody can be given. net/http reads any three digits as a status and panics when it is to
-// write one below 100, and it takes every 101 for an upgrade, whoever asked for one: what is not a message of HTTP is an
-// error of the upstream like a connection that breaks.
+// checkHead returns an error for a response that is not valid HTTP, and that cannot be passed on. net/http reads any three digits as a status, but
+// panics when it has to write one below 100, and takes every 101 for an upgrade, whether or not one was asked for. Such a response counts as an
+// error of the upstream, like a connection that breaks.
 func checkHead(req *http.Request, res *http.Response) error {
 	var err error
 	switch {
@@ -30,15 +30,15 @@ func checkHead(req *http.Request, res *http.Response) error {
 	return nil
 }
 
-// headError is a response that is none. It came from an address that works: clients who know what one service of it gets
-// wrong must not be able to put the address out of use.
+// headError is the error of checkHead. It does not count against the address, which has answered: a client that knows a request to which the service
+// sends such a response must not be able to have the address ejected.
 type headError struct{ err error }
 
 func (e *headError) Error() string { return e.err.Error() }
 
 func (e *headError) Unwrap() error { return e.err }
 
-// fault is what an error says against the address that it came from.
+// fault is err, or nil if the error does not count against the address.
 func fault(err error) error {
 	if err == nil {
 		return nil
@@ -49,8 +49,7 @@ func fault(err error) error {
 	return err
 }
 
-// checkUpgrade reports what is wrong with a 101. It names the protocols that are in use from here on, which must be among
-// those that the request has offered (RFC 9110 §7.8).
+// checkUpgrade reports what is wrong with a 101: its Upgrade must name protocols, and only some that the request has offered (RFC 9110 §7.8).
 func checkUpgrade(req *http.Request, res *http.Response) error {
 	chosen := UpgradeProtocols(res.Header["Upgrade"])
 	if len(chosen) == 0 {

@@ -17,7 +17,7 @@ import (
 // maxHealthBody is how much of an answer to a health check is read, in bytes.
 const maxHealthBody = 64 << 10
 
-// Run asks every address regularly whether it can work, until ctx ends. Without a health check it returns at once.
+// Run makes health checks of every address until ctx ends. Without a health check it returns at once. It returns nil.
 func (u *Upstream) Run(ctx context.Context) error {
 	if u.options.Health.Path == "" {
 		return nil
@@ -30,8 +30,8 @@ func (u *Upstream) Run(ctx context.Context) error {
 	return nil
 }
 
-// Health tells of every address, as host:port, whether it is healthy: neither health checks nor requests speak against
-// it. Only where others are healthy is one that is not left alone.
+// Health calls tell for every address, as host:port, in the order of the configuration. healthy says that neither health checks nor requests are
+// against it. Unhealthy addresses are still used if no address is healthy. tell is called with a lock held, and must not call the Upstream.
 func (u *Upstream) Health(tell func(address string, healthy bool)) { u.balancer.health(tell) }
 
 func (u *Upstream) watch(ctx context.Context, a *address) {

@@ -2,8 +2,8 @@
 
 package upstream
 
-// tellsQuiet says that quiet does not know.
+// tellsQuiet says whether quiet works on this system.
 const tellsQuiet = false
 
-// quiet is not known here: the transport's reader finds out.
+// quiet does not work on this system. The transport's reader notices later what has arrived.
 func (c *countedConn) quiet() bool { return true }

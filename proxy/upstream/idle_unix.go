@@ -6,12 +6,12 @@ import (
 	"syscall"
 )
 
-// tellsQuiet says that quiet knows.
+// tellsQuiet says whether quiet works on this system.
 const tellsQuiet = true
 
-// quiet reports that nothing has arrived on a connection that nobody has asked anything on: neither its end nor bytes that nobody waits
-// for. The transport's reader hears of either on its own goroutine; a request that takes the connection before would be lost with it, and
-// one that changes something may not be repeated. Nothing is read, and what cannot be asked is quiet.
+// quiet reports whether nothing has arrived on an idle connection: neither its end nor bytes. The transport's reader notices either only on its own
+// goroutine. A request that takes the connection before would be lost with it, and an unsafe one must not be repeated. quiet reads nothing, and
+// reports true if the connection has no socket to ask.
 func (c *countedConn) quiet() bool {
 	if c.raw == nil {
 		return true

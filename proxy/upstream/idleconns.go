@@ -6,11 +6,11 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// idleConns are connections that wait for their next request, for idleTimeout at most. It has no goroutine: who takes one asks what has become of
-// it, and a timer, which runs while there are any, closes those that nobody takes. A nil idleConns keeps none.
+// idleConns keeps connections that are idle, for at most idleTimeout. It has no goroutine that watches them: a request that takes a connection checks it
+// (quiet), and a timer, which runs while there are any, closes those that are not taken. A nil idleConns keeps none.
 type idleConns struct {
 	mu    lockorder.Mutex[lockorder.IdleConns] // guards what is below, and since of what is in it
-	conns map[string][]*directConn             // by their address; what became idle last is taken first, and stands last
+	conns map[string][]*directConn             // by address; the one that became idle last stands last, and is taken first
 	timer *time.Timer                          // runs while there are any; nil: it does not
 }
 

@@ -7,14 +7,14 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// keptBody is a request's body that outlives attempts in which nobody read it: a transport that makes no connection
-// closes it all the same. A nil keptBody is no body.
+// keptBody is a request's body that stays open after attempts in which it was not read: a transport that gets no connection closes the body all the
+// same. A nil keptBody is no body.
 type keptBody struct {
 	io.ReadCloser
 
 	// A transport reads and closes on its own goroutine, also after the attempt has failed, while Send decides about the next.
 	mu     lockorder.Mutex[lockorder.KeptBody] // guards what is below; not held while the body is read
-	read   bool                                // somebody has read, or tried to
+	read   bool                                // Read was called
 	final  bool                                // no further attempt follows
 	closed bool                                // a transport has closed it
 }
@@ -36,7 +36,7 @@ func (b *keptBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// Close is for the body's last attempt, unless somebody has read: then there will be no other.
+// Close closes the body only in its last attempt, or if it was read, since there is no other attempt then.
 func (b *keptBody) Close() error {
 	b.mu.Lock()
 	b.closed = true
@@ -48,7 +48,7 @@ func (b *keptBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// release says that there will be no further attempt.
+// release says that there will be no further attempt, and closes the body if a transport has called Close before.
 func (b *keptBody) release() {
 	if b == nil {
 		return

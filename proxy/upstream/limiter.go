@@ -33,8 +33,8 @@ const (
 // weights are the shares of the classes in the places and in the queue, where they compete for them.
 var weights = [classes]int{Write: 4, Fill: 4, Unlisted: 1, Refresh: 1}
 
-// reserved is the part of the places that fills keep while others wait, that is never Unlisted, and that writes and fills each have where
-// requests that no limit holds have taken more than there are: one fourth.
+// reserved is the part of the places, one fourth, that fills get before other classes that wait, that Unlisted requests never get, and that writes
+// and fills each keep when requests that no limit holds have taken all places.
 const reserved = 4
 
 // Place says on whose behalf a place is asked for. Inside a class routes take turns, inside a route clients do, and of a client the
@@ -42,13 +42,13 @@ const reserved = 4
 type Place struct {
 	Class Class
 	Route string // the route's name; empty is a route like any other
-	// Client is who asked, as far as that is believed. What lasts is bounded for each; see Options.MaxStreams. The zero value is
-	// nobody in particular, for whom nothing but the bounds for all hold; those who wait of these are one client.
+	// Client is the client's address, as far as it is believed. The streams of each client are bounded; see Options.MaxStreams. The zero value
+	// is nobody in particular: only the bounds for all clients apply, and in the queue all such requests count as one client.
 	Client netip.Addr
-	// Silent says that the client has kept the request's body waiting already: the place is for others until it sends on.
+	// Silent says that the client has paused in the request's body already: the place may be given to others until the client sends on.
 	Silent bool
-	// Passing says that the request would be none of the proxy's business but for the way that it takes: the limit counts it and does not
-	// hold it, unless Options.LimitPassing says so. It neither waits nor is refused, and no timeout of Options ends it but DialTimeout.
+	// Passing says that the proxy only forwards the request, because its route is off, observed or missing: the limit counts it but does not
+	// hold it, unless Options.LimitPassing is set. It neither waits nor is refused, and of the timeouts in Options only DialTimeout ends it.
 	Passing bool
 
 	account *account // of the upstream that it asks; nil: nobody counts
@@ -58,7 +58,7 @@ type Place struct {
 // at least.
 const clientShare = 4
 
-// ipv6Site is the bits of an IPv6 address that tell one client's network from another's: a client chooses the others itself.
+// ipv6Site is how many bits of an IPv6 address identify a client's network; the client chooses the other bits itself.
 const ipv6Site = 64
 
 // ClientOf is what counts as one client: an IPv4 address, or an IPv6 network. The zero Prefix is nobody in particular.
@@ -83,34 +83,34 @@ var (
 	errClientStreams = errors.New("as many streams of the upstream as one client may have are open")
 )
 
-// limiter hands out places. It has no goroutine of its own: a place is passed on by the request that gives it back.
+// limiter hands out places. It has no goroutine of its own: the request that releases a place passes it on.
 //
-// What it holds has never more places than max, and what it does not hold as many as it likes; both count. Invariant: inFlight is the sum
-// of of and passing, and no class waits for which there is room.
+// Requests that it holds never have more than max places together, requests with Place.Passing have as many as they like, and both are counted.
+// Invariant: inFlight is the sum of of and passing, and no request waits whose class has room.
 type limiter struct {
 	mu           lockorder.Mutex[lockorder.Limiter] // guards everything below, and the fields of every waiter and slot
 	max          int                                // places of this instance; unlimited: nothing ever waits
-	own          int                                // of which it has no more, however few instances there are
-	fleet        int                                // places of all instances together; 0: they do not share
-	instances    int                                // among which fleet is divided; at least 1
+	perInstance  int                                // Options.MaxInFlight: the most that max can be
+	fleet        int                                // places of all instances together; 0: each has perInstance
+	instances    int                                // number of instances that share fleet; at least 1
 	maxQueue     int
 	maxStreams   int
 	queueTimeout time.Duration
 	holdsPassing bool                 // Options.LimitPassing
-	inFlight     int                  // places given out; of those that are held above max only after max was lowered
-	of           [classes]int         // of which so many are held, by class
-	passing      int                  // and so many are not
-	streams      int                  // open; not in inFlight
-	streamsOf    map[netip.Prefix]int // of which so many for each client that has any
+	inFlight     int                  // places in use: the sum of of and passing
+	of           [classes]int         // places in use that count against the limit, by class; together above max only after max was lowered
+	passing      int                  // places in use by requests that the limit does not hold
+	streams      int                  // open streams that count against maxStreams; not in inFlight
+	streamsOf    map[netip.Prefix]int // of these, by client; only clients that have any
 	queued       int                  // requests in all of queues
 	shed         uint64               // requests refused a place or a stream, since the start
 	queues       [classes]fairQueue
-	served       [classes]float64 // what each class was given out of its queue, by its weight; see turn
+	served       [classes]float64 // virtual time of each class: places given to its queue, divided by its weight; see turn
 	clock        float64          // served of the class that was given the last place
-	returning    list.List        // of returning: they go before all queues
-	lent         list.List        // of *Slot: places that are held for no use of the upstream; see reclaim
-	ending       int              // places that were lent, were taken back, and are about to be given back
-	over         []overdue        // what is not held and found no place, in the order of its coming; see overtake
+	returning    list.List        // of returning; they get free places before all queues
+	lent         list.List        // of *Slot: places of clients that do not send, and could not have a stream; see reclaim
+	ending       int              // lent places that were taken back, and whose requests are about to release them
+	shadow       []shadowWaiter   // requests that are not held and found no place, in the order of arrival; see shadowEnter
 }
 
 // unlimited is more places than can ever be taken.
@@ -148,13 +148,13 @@ func (l *limiter) enter(p Place) (*Slot, *waiter, error) {
 	defer l.mu.Unlock()
 	p.Passing = p.Passing && !l.holdsPassing
 	if p.Passing {
-		l.overtake(p.account)
+		l.shadowEnter(p.account)
 	}
 	if p.Passing || l.room(p.Class) {
 		return l.take(p), nil, nil
 	}
 	if p.Silent && l.noStream(ClientOf(p.Client)) != nil {
-		return nil, nil, errSilent // it would have the next place for nothing but to be told so there
+		return nil, nil, errSilent // with a place, it would be refused for the same reason at once
 	}
 	if l.queued >= l.maxQueue && !l.pushOutFor(p) {
 		l.shed++
@@ -162,7 +162,7 @@ func (l *limiter) enter(p Place) (*Slot, *waiter, error) {
 	}
 	w := &waiter{place: p, client: ClientOf(p.Client), patience: l.queueTimeout, settled: make(chan struct{})}
 	if l.queues[p.Class].empty() {
-		l.served[p.Class] = max(l.served[p.Class], l.clock) // it has no claim for the time in which it did not want a place
+		l.served[p.Class] = max(l.served[p.Class], l.clock) // a class earns no credit for the time in which none of its requests waited
 	}
 	l.queues[p.Class].push(w)
 	l.queued++
@@ -189,14 +189,15 @@ func (l *limiter) room(c Class) bool {
 	case c == Unlisted, c == Refresh:
 		return false
 	}
-	// What is not held has taken the places. Those that are were not to pay for it with all of theirs.
+	// Requests that are not held may have taken all places. Writes and fills keep a part of them.
 	return l.inFlight-l.passing < l.max && l.of[c] < max(1, least)
 }
 
-// pushOutFor makes room in a full queue. Who has to go is of the class that has the most waiting for its share, of its route with the
-// most waiting, of the client with the most waiting there, and of its requests the newest, which has waited least for nothing. A newcomer
-// is let in only at the cost of a class, in its own class of a route, or on its own route of a client, that has more waiting than its own
-// would have with it: a flood takes neither another class's room nor, in its own, another route's, nor there another client's.
+// pushOutFor makes room in a full queue for a request with place p, and reports whether it has. The request that has to go belongs to the class with
+// the most waiting by its weight, there to the route with the most waiting, there to the client with the most waiting, and is that client's newest,
+// which has waited least. The newcomer is let in only if the class that loses a request then has no fewer waiting, by weight, than the newcomer's
+// class; within one class, the same holds for routes, and within one route for clients. So a flood takes the room of no other class, route or
+// client.
 func (l *limiter) pushOutFor(p Place) bool {
 	load := func(c Class, more int) float64 { return float64(l.queues[c].waiting+more) / float64(weights[c]) }
 	most := p.Class
@@ -240,7 +241,7 @@ func (l *limiter) wait(ctx context.Context, w *waiter) (*Slot, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch w.state {
-	case admitted: // possibly in the same instant in which it gave up: a place in hand is used
+	case admitted: // possibly in the same instant as the timeout: the place is used
 		return w.slot, nil
 	case pushedOut:
 		return nil, errQueueFull
@@ -272,14 +273,14 @@ func (l *limiter) admit() {
 		w := l.queues[c].next()
 		l.clock = l.served[c]
 		l.served[c] += 1 / float64(weights[c])
-		l.settle(w, admitted) // first: it is counted once, with those who wait or with those who have a place
+		l.settle(w, admitted) // before take, so that the request is never counted both as waiting and as having a place
 		w.slot = l.take(w.place)
 	}
 }
 
-// turn is the class that gets the next place: fills, as long as they have less than what is reserved for them; else the one that was given
-// least for its weight since it has had somebody waiting. So a class that is slow at the upstream keeps fills from no more than what is
-// beyond their part, and none waits for ever. The caller holds mu.
+// turn is the class that gets the next place: fills, while they have less than what is reserved for them; otherwise the class with the lowest served,
+// which is weighted fair queueing. So a class whose requests take long at the upstream cannot take the reserved part from fills, and no class waits
+// for ever. ok is false if no class may have a place. The caller holds mu.
 func (l *limiter) turn() (next Class, ok bool) {
 	for c := range classes {
 		switch {
@@ -293,20 +294,20 @@ func (l *limiter) turn() (next Class, ok bool) {
 	return next, ok
 }
 
-// setLimits changes all limits. Who waits already keeps the deadline of then.
+// setLimits changes all limits. Requests that wait already keep their timeout.
 func (l *limiter) setLimits(o Options) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.own, l.fleet, l.maxQueue, l.maxStreams, l.queueTimeout = o.MaxInFlight, o.FleetMaxInFlight, o.MaxQueue, o.MaxStreams, o.QueueTimeout
+	l.perInstance, l.fleet, l.maxQueue, l.maxStreams, l.queueTimeout = o.MaxInFlight, o.FleetMaxInFlight, o.MaxQueue, o.MaxStreams, o.QueueTimeout
 	l.holdsPassing = o.LimitPassing
-	if l.own == 0 {
-		l.own = unlimited
+	if l.perInstance == 0 {
+		l.perInstance = unlimited
 	}
 	l.divide()
 }
 
-// AssumedInstances is how many instances there are taken to be as long as nobody could say. Few fleets have more: those that
-// start while they cannot see each other do not bring down what they are to protect.
+// AssumedInstances is the number of instances that is assumed while it is not known. Few fleets have more, so that instances that start while they
+// cannot see each other do not overload the upstream together.
 const AssumedInstances = 8
 
 func (l *limiter) setInstances(n int) {
@@ -319,12 +320,12 @@ func (l *limiter) setInstances(n int) {
 	l.divide()
 }
 
-// divide takes this instance's share. Places above a lowered number are not taken away, only not given out again. The
-// caller holds mu.
+// divide sets max to this instance's share. If max gets lower, places in use stay, and are not given out again when they are released. The caller
+// holds mu.
 func (l *limiter) divide() {
-	l.max = l.own
+	l.max = l.perInstance
 	if l.fleet > 0 {
-		l.max = max(1, min(l.own, l.fleet/l.instances))
+		l.max = max(1, min(l.perInstance, l.fleet/l.instances))
 	}
 	l.admit()
 	l.reclaim()

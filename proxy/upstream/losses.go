@@ -9,27 +9,27 @@ import (
 )
 
 const (
-	// tolerated is how many kept connections may be lost before requests that are sent once go out on connections of their own: more than
-	// one that meets its end by chance.
+	// tolerated is from how many lost kept connections on requests that are sent only once get connections of their own. A single loss may be
+	// chance.
 	tolerated = 2
-	// heldFor is how many answers on kept connections make up for one that was lost.
+	// heldFor is how many answers on kept connections make up for one loss.
 	heldFor = 100
-	// mostLosses bounds what answers have to make up for.
+	// mostLosses is how many losses are remembered at most.
 	mostLosses = 10
-	// lossesCount is for how long they count after the last of them. Then a request tries a kept connection again.
+	// lossesCount is for how long losses count after the last one. Then a request tries a kept connection again.
 	lossesCount = 10 * time.Second
 )
 
-// losses tells whether an upstream closes kept connections while requests are on their way on them. A request that is safe is repeated
-// then; any other fails, since nobody knows whether the upstream has seen it, as it would not without a proxy: its client would have made a
-// connection of its own. Where that happens more often than by chance, the proxy makes one for it. It is safe for concurrent use, and what
-// concurrent calls miscount does not matter. The zero value has seen nothing.
+// losses tells whether an upstream often closes kept connections while requests are being sent on them. A safe request is repeated then. Any other
+// fails, since it is not known whether the upstream has seen it; without a proxy it would have succeeded, on a new connection of its client's. So if
+// that happens more often than by chance, such requests are sent on new connections. losses is safe for concurrent use; concurrent calls may
+// miscount, which does not matter. The zero value is ready.
 type losses struct {
-	debt atomic.Int64 // answers on kept connections that are owed; heldFor for each loss
-	last atomic.Int64 // when the last one was; Unix time in ns
+	debt atomic.Int64 // how many answers on kept connections are needed until no loss counts; heldFor for each loss
+	last atomic.Int64 // time of the last loss, in Unix nanoseconds
 }
 
-// lost is told of a request that was sent on a kept connection, and lost with it.
+// lost counts a request that was lost with a kept connection.
 func (l *losses) lost(now time.Time) {
 	if l.debt.Load() < mostLosses*heldFor {
 		l.debt.Add(heldFor)
@@ -37,7 +37,7 @@ func (l *losses) lost(now time.Time) {
 	l.last.Store(now.UnixNano())
 }
 
-// held is told of an answer on a kept connection.
+// held counts an answer on a kept connection.
 func (l *losses) held() {
 	if l.debt.Load() > 0 {
 		l.debt.Add(-1)

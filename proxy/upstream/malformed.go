@@ -9,8 +9,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// RequestError says that a request cannot be written to any upstream, for what it is itself: no address has had a part in it. Who asks with
-// it is to blame.
+// RequestError says that a request cannot be written to any upstream because of its own contents. It says nothing about the address.
 type RequestError struct{ Err error }
 
 func (e *RequestError) Error() string { return e.Err.Error() }
@@ -18,7 +17,7 @@ func (e *RequestError) Error() string { return e.Err.Error() }
 // Unwrap returns what is wrong with the request.
 func (e *RequestError) Unwrap() error { return e.Err }
 
-// blamed is err, which a request has failed with, or a *RequestError where it could not have been written.
+// blamed is err, the error of sending a request, or a *RequestError if the request could not have been written to any upstream.
 func blamed(err error, req *http.Request) error {
 	if checkMessage(req) == nil {
 		return err
@@ -26,8 +25,8 @@ func blamed(err error, req *http.Request) error {
 	return &RequestError{err}
 }
 
-// checkMessage reports what keeps net/http, over any version, and direct from writing a request. It is asked when they have failed to, so
-// that those that can be written pay nothing for it.
+// checkMessage reports why net/http, over any version, and direct cannot write a request. It is called only after sending has failed, so that other
+// requests pay nothing for it.
 func checkMessage(req *http.Request) error {
 	if err := checkRequest(req); err != nil {
 		return err

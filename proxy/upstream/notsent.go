@@ -12,15 +12,15 @@ func NotSent(err error) bool {
 // notSentError is the failure of a request of which nothing was written.
 type notSentError struct {
 	err  error
-	over bool // nobody waits for its answer any more
+	over bool // the request must not be tried at another address: its context has ended, or it got no place
 }
 
 func (e *notSentError) Error() string { return e.err.Error() }
 
 func (e *notSentError) Unwrap() error { return e.err }
 
-// disown takes the word back where something had been sent before.
-func disown(err error) error {
+// asSent strips the notSentError from the error of a last attempt, if an earlier attempt had sent something of the request.
+func asSent(err error) error {
 	if unsent, ok := err.(*notSentError); ok {
 		return unsent.err
 	}

@@ -52,13 +52,13 @@ type Options struct {
 	// ReadTimeout bounds how long the upstream may pause in the middle of a response's body while somebody waits for more,
 	// which ends the response; 0: 1m. The body as a whole may take as long as it likes, and a stream pauses as it likes.
 	ReadTimeout time.Duration
-	// MaxInFlight is how many requests may be at the upstream at once, from sending to the last byte of the body, or until their client
-	// has left what came lying for clientsTime; 0: any number.
+	// MaxInFlight is how many requests may be at the upstream at once; 0: any number. A request counts from sending to the last byte of the
+	// response's body, or until its client has not taken the response for clientsTime, from when on it counts as a stream.
 	MaxInFlight int
-	// LimitPassing has the limits hold requests with Place.Passing too, and the timeouts end them.
+	// LimitPassing applies limits and timeouts to requests with Place.Passing too.
 	LimitPassing bool
-	// Limit names the limits above and below that upstreams share: those of one name, with the same numbers, are to be joined with Share.
-	// Empty: the upstream has its own.
+	// Limit is the name of limits that several upstreams share. Upstreams with the same name must have the same numbers, and be joined with
+	// Share. Empty: the upstream has limits of its own.
 	Limit string
 	// FleetMaxInFlight is how many requests all instances together may have at the upstream, of which each takes its share: see
 	// SetInstances. Zero: each has MaxInFlight to itself.
@@ -67,9 +67,8 @@ type Options struct {
 	MaxQueue int
 	// QueueTimeout is how long one waits at most; 0: 1s.
 	QueueTimeout time.Duration
-	// MaxStreams is how many upgraded connections, event streams and gRPC calls may be open, which count apart from
-	// MaxInFlight, as do answers that their client does not take; 0: 1000, or any number where MaxInFlight is 0; below 0: none. One
-	// client has a quarter of them at most.
+	// MaxStreams is how many upgraded connections, event streams, silent gRPC calls, and answers that their client does not take may be open.
+	// They do not count in MaxInFlight. 0: 1000, or any number if MaxInFlight is 0; below 0: none. One client may have a quarter of them.
 	MaxStreams int
 	// Host says which Host the upstream sees. The zero value passes on the client's.
 	Host policy.HostRule
@@ -78,21 +77,21 @@ type Options struct {
 	// DialTimeout bounds connecting, and apart from it the TLS handshake; 0: 3s, or half of Timeout where that is less,
 	// which leaves time for another address.
 	DialTimeout time.Duration
-	// MaxConnectionAge is for how long a connection takes further requests, after which its name is asked for anew; up to a quarter
-	// less, varied; 0: 1m, below 0: for as long as it lasts.
+	// MaxConnectionAge is for how long a connection is used for further requests, so that the upstream's name is resolved again regularly; less
+	// up to a quarter, at random; 0: 1m, below 0: without limit.
 	MaxConnectionAge time.Duration
 	// TLS holds authorities and client certificates for an https URL; nil: the system's. It is cloned before use.
 	TLS *tls.Config
-	// Indirect has requests without content go through net/http's transport like all others, also where a plain connection would do.
+	// Indirect sends requests without content through net/http's transport too, instead of direct.
 	Indirect bool
 	// Dial makes connections instead of TCP; nil: TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Waited is told how long each request waited for its place, whether or not it got it; those who were refused at once
-	// did not wait. It is called concurrently. Nil: nobody wants to know.
+	// Waited is called with how long each request has waited for its place, whether or not it got it, but not for requests that were refused at
+	// once. It must be safe for concurrent use. May be nil.
 	Waited func(time.Duration)
-	// Answered is told of the head of each answer, before anybody else sees it, and of the route whose request it answers; Received of the bytes of content as they come, those of
-	// upgraded connections apart; Completed how long an answer took from its request to its last byte, streams apart. They are called
-	// concurrently. Nil: nobody wants to know.
+	// Answered is called with the head of each answer, before Send returns it, and with the route of its request. Received is called with the
+	// number of bytes of content as they come, except those of upgraded connections. Completed is called with how long an answer took from
+	// its request to its last byte, except streams. They must be safe for concurrent use. Each may be nil.
 	Answered  func(res *http.Response, route string)
 	Received  func(bytes int)
 	Completed func(time.Duration)

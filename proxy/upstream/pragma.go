@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// addedNoCache is the text that net/http puts into Cache-Control where a message of HTTP/1.1 has Pragma: no-cache and no Cache-Control; nil:
-// it does not, or a text that came cannot be told from it. Values that came over the wire have memory of their own.
+// addedNoCache points to the text of the Cache-Control that net/http adds to a message of HTTP/1.1 with Pragma: no-cache and no Cache-Control. A value
+// that came over the wire has memory of its own, and so another pointer. Nil: net/http adds none, or one that cannot be told apart.
 var addedNoCache = func() *byte {
 	read := func(fields string) *byte {
 		res, err := http.ReadResponse(bufio.NewReader(strings.NewReader("HTTP/1.1 204 \r\nPragma: no-cache\r\n"+fields+"\r\n")), nil)
@@ -23,9 +23,9 @@ var addedNoCache = func() *byte {
 	return nil
 }()
 
-// AsSent takes the Cache-Control out of a header that its sender has not sent: net/http adds it to a message that has Pragma: no-cache
-// alone. What passes is to arrive as it was sent, and what Pragma means is for those to say who read it: in a request the same (RFC 9111
-// §5.4), in a response nothing that is specified. Over HTTP/2 nothing is added.
+// AsSent removes a Cache-Control that net/http has added because of Pragma: no-cache, so that a message that passes arrives as it was sent. The code
+// that interprets headers heeds Pragma itself: in a request it means the same (RFC 9111 §5.4), in a response it has no specified meaning. Over HTTP/2
+// net/http adds nothing.
 func AsSent(h http.Header) {
 	lines := h["Cache-Control"]
 	if len(lines) == 1 && len(h["Pragma"]) > 0 && lines[0] == "no-cache" && addedNoCache != nil && unsafe.StringData(lines[0]) == addedNoCache {

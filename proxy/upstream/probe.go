@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Probe asks every address once, side by side, and tells what speaks against it; nil: nothing. It is the health check where there is
-// one, and else connecting, with TLS where the address has that.
+// Probe checks every address once, concurrently, and then calls tell for each with the error; nil: it works. The check is the health check, if there is
+// one, and otherwise connecting, including the TLS handshake for https.
 func (u *Upstream) Probe(ctx context.Context, tell func(address string, err error)) {
 	ask := u.connect
 	if u.options.Health.Path != "" {

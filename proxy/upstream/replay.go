@@ -8,8 +8,8 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// replayLimit is how much of a request's body is kept while it is sent over HTTP/2, in bytes: an upstream that processes nothing of
-// a request takes no more of it than its window, which has 64 KiB unless it says otherwise, and the transport reads a part ahead.
+// replayLimit is how many bytes of a request's body are kept while it is sent over HTTP/2. An upstream that does not process a request takes no more
+// than its flow-control window, which is 64 KiB by default, and the transport reads a part ahead.
 const replayLimit = 128 << 10
 
 // maxReplays is how often one request is sent again because an upstream says that it has not processed it.
@@ -18,25 +18,25 @@ const maxReplays = 2
 // errNotKept is why a request cannot be sent again.
 var errNotKept = errors.New("more of the request's body was sent than is kept")
 
-// replay is a request's body that can be sent again. Over HTTP/2 an upstream says that it has not processed a request, as each does
-// that goes away (RFC 9113 §8.7), and then any method may be repeated: it is what a client would do that spoke HTTP/2 itself.
+// replay is a request's body that can be sent again. Over HTTP/2 an upstream can say that it has not processed a request, as with GOAWAY (RFC 9113
+// §8.7), and then a request with any method may be repeated, as a client that spoke HTTP/2 itself would.
 //
-// Each time is a turn. A transport ends one by closing it, and at that time may be waiting for the client's next bytes in it, or begin
-// the next turn first. So the bytes come in on a goroutine that belongs to no turn: those that come when their turn has ended are the
-// next one's.
+// Each time that the body is sent is a turn. A transport ends a turn by closing its body, possibly while a Read of it waits for the client's next
+// bytes, or after it has begun the next turn. So a goroutine that belongs to no turn reads from the client, and bytes that come when the turn that
+// wanted them has ended go to the next turn.
 type replay struct {
 	source io.ReadCloser
 
 	// A transport reads and closes on goroutines of its own, and begins another turn on Send's, where Send itself ends.
 	mu       lockorder.Mutex[lockorder.KeptBody] // guards what is below; not held while source is read
-	kept     []byte                              // what came, from base on
-	base     int                                 // above 0 only when lost
-	lost     bool                                // nothing more is kept for a further turn
-	err      error                               // the end of source; nil: there may be more
-	fetching bool                                // source is being read
-	moved    chan struct{}                       // closed and replaced when that, or whose turn it is, has changed
-	now      *reading
-	final    bool // no further turn begins, so that the one there is closes source
+	kept     []byte                              // the bytes of source from offset base on
+	base     int                                 // offset of kept[0]; above 0 only if lost is set
+	lost     bool                                // bytes that were read are not kept for a further turn
+	err      error                               // error of source, io.EOF included; nil: there may be more
+	fetching bool                                // fetch is running
+	moved    chan struct{}                       // closed and replaced when bytes or an error have come, or a turn begins or ends
+	now      *reading                            // the present turn
+	final    bool                                // no further turn begins: closing the present one closes source
 }
 
 // reading is one turn of a replay.
@@ -50,7 +50,7 @@ func newReplay(source io.ReadCloser) *replay {
 	return &replay{source: source, moved: make(chan struct{})}
 }
 
-// begin begins another turn, for http.Request.GetBody. The one before has ended by it.
+// begin begins another turn, which ends the one before; it is http.Request.GetBody. The error is errNotKept.
 func (r *replay) begin() (io.ReadCloser, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,7 +62,7 @@ func (r *replay) begin() (io.ReadCloser, error) {
 	return r.now, nil
 }
 
-// only says that there will be no further turn, so that nothing has to be kept. A nil replay is no body.
+// only says that the present turn is the last, so that nothing has to be kept. A nil replay is no body.
 func (r *replay) only() {
 	if r == nil {
 		return
@@ -72,7 +72,7 @@ func (r *replay) only() {
 	r.lost = true
 }
 
-// end says that the request will not be sent again. A turn that was closed owes it to source.
+// end says that the request will not be sent again, and closes source if the last turn was closed already. A nil replay is no body.
 func (r *replay) end() {
 	if r == nil {
 		return

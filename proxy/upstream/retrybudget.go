@@ -7,9 +7,9 @@ const (
 	defaultRetries = 64
 )
 
-// retryBudget bounds retries to a share of the requests, so that an upstream that goes down is not asked many times more
-// than one that is up. It starts full, and full means one retry for each place: as many requests may meet an address that
-// has just died, and none of them has to fail. The zero value allows nothing.
+// retryBudget bounds retries to a share of the requests, so that a failing upstream does not get many more requests than a working one. It starts full,
+// with one retry for each place: that many requests may be under way to an address that has just died, and none of them has to fail. The zero value
+// allows no retries.
 type retryBudget struct{ left, most float64 }
 
 func newRetryBudget(places int) retryBudget {

@@ -22,11 +22,11 @@ import (
 // connection has lost goes out once more to the same address where that is safe, on a new connection; when that cannot be
 // made, the request goes on like any other.
 func (u *Upstream) Send(req *http.Request, slot *Slot) (*http.Response, error) {
-	if _, said := req.Header[userAgentField]; !said { // one that passes has its client's, or an empty one
+	if _, said := req.Header[userAgentField]; !said { // a request that passes has its client's, or an empty one
 		req.Header[userAgentField] = []string{u.options.UserAgent}
 	}
 	if req.Body == nil || req.Body == http.NoBody {
-		// What stands in Trailer follows content. Over HTTP/2, net/http would say that more comes, and send nothing: the upstream would wait for it.
+		// A trailer follows content. Without content, net/http over HTTP/2 would announce that more comes, and send nothing: the upstream would wait.
 		req.Trailer = nil
 	}
 	d := &delivery{body: keepBody(req)}
@@ -44,7 +44,7 @@ func (u *Upstream) Send(req *http.Request, slot *Slot) (*http.Response, error) {
 			d.body.release()
 			slot.Release()
 			if d.sent {
-				err = disown(err)
+				err = asSent(err)
 			}
 			return nil, fmt.Errorf("send to upstream %s: %w", u.options.Name, err)
 		}
@@ -64,26 +64,26 @@ type attempt struct {
 	slot     *Slot
 	began    time.Time
 	cancel   context.CancelCauseFunc // of the request and of its response
-	over     *keptConns              // which it was sent on last; nil: not yet
-	once     sync.Once               // of letting go
+	conns    *keptConns              // the connections that it was sent over; nil: not yet
+	once     sync.Once               // of done
 
 	wait  wait
-	way   trip // the first; another is made where the request is sent once more
+	way   trip // of the first try; another is made if the request is sent again
 	stall stall
 	body  heldBody
 }
 
-// done lets go of all that an attempt holds but the slot.
+// done releases everything that the attempt holds except the slot.
 func (a *attempt) done() {
 	a.once.Do(func() {
 		a.cancel(nil)
 		a.upstream.balancer.leave(a.to)
-		a.over.left()
+		a.conns.left()
 		a.upstream.left()
 	})
 }
 
-// release lets go of the slot, too.
+// release is done, and releases the slot too.
 func (a *attempt) release() {
 	a.done()
 	a.slot.Release()
@@ -103,7 +103,7 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 	out := u.aim(req, to).WithContext(a.way.within(ctx))
 	u.sendWith(out, slot, cancel)
 	res, err := u.send(out, a, d)
-	var known failure // what it would be known by
+	var known failure
 	if known.client = slot.client; err != nil {
 		known = u.balancer.failureOf(req, slot.client)
 	}
@@ -126,11 +126,11 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 		a.stall = stall{timeout: readTimeout, cancel: cancel, wait: &a.wait, slot: slot, give: a.release}
 		a.body.stall = &a.stall
 	}
-	res.Body = held(&a.body)
+	res.Body = bodyOf(&a.body)
 	return res, nil
 }
 
-// never is a timeout that does not come.
+// never is a timeout that does not expire.
 const never = time.Duration(math.MaxInt64)
 
 // callersTime is how long the client of a gRPC call may say nothing before its place counts as a stream's.
@@ -139,8 +139,8 @@ const callersTime = 2 * time.Second
 // Converses reports whether gRPC calls can be made to the upstream, which need HTTP/2.
 func (u *Upstream) Converses() bool { return u.options.URL.Scheme != "http" }
 
-// conversation is what a client means that says nothing for long in a gRPC call, which nothing else bounds: no answer is due
-// yet, so the call counts as a stream from there on. Nil for other requests.
+// conversation returns what to do when the client of a gRPC call has sent nothing for callersTime: no answer is due yet, so that no timeout bounds the
+// call, and it counts as a stream from there on. Nil for other requests.
 func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc) func() {
 	if !httpcache.GRPC(req.Header) || req.Body == nil {
 		return nil
@@ -153,11 +153,12 @@ func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc)
 	}
 }
 
-// send returns the response as soon as its header is there. Its error tells the end of a patience from the end of a
-// client from a failure of the upstream, and a request that was not sent at all.
+// send sends the request over the connections of its attempt, again if the rules of again allow it, and returns the response when its header is there.
+// The error tells apart a timeout, a client that has left, a request body that failed, and a failure of the upstream; it is a *notSentError if
+// nothing was written.
 func (u *Upstream) send(req *http.Request, a *attempt, d *delivery) (*http.Response, error) {
-	over := u.connectionsFor(req)
-	a.over = over.kept()
+	conns := u.connectionsFor(req)
+	a.conns = conns.kept()
 	replay := u.replayed(req, a.wait.watch(req.Body))
 	defer replay.end()
 	if u.upgrades != nil && req.Header.Get("Expect") != "" {
@@ -167,9 +168,9 @@ func (u *Upstream) send(req *http.Request, a *attempt, d *delivery) (*http.Respo
 	}
 	way := &a.way
 	way.replay = replay
-	through := a.over.carrier
+	through := a.conns.carrier
 	if sentOnce(req) && u.losses.frequent(time.Now()) {
-		through = over.anew
+		through = conns.anew
 	}
 	res, err := way.through(through, req)
 	switch kept := way.onKept(); {
@@ -182,9 +183,9 @@ func (u *Upstream) send(req *http.Request, a *attempt, d *delivery) (*http.Respo
 		d.sent = d.sent || !way.unsent()
 		way = &trip{replay: replay, repeat: u.balancer}
 		if replay != nil {
-			req.Body, _ = replay.begin() // which nobody has read
+			req.Body, _ = replay.begin() // it cannot fail: nothing of the body was read
 		}
-		res, err = way.through(over.anew, req)
+		res, err = way.through(conns.anew, req)
 		if err != nil && d.repeated && !way.unsent() && req.Context().Err() == nil {
 			u.balancer.wasted()
 		}
@@ -211,7 +212,7 @@ func (u *Upstream) send(req *http.Request, a *attempt, d *delivery) (*http.Respo
 	return nil, err
 }
 
-// replayed makes body the body of a request, which can be sent again where connections may be HTTP/2. Nil: it cannot.
+// replayed sets the request's body. If the connection may be HTTP/2, the body is a replay, which can be sent again; nil: it cannot.
 func (u *Upstream) replayed(req *http.Request, body io.ReadCloser) *replay {
 	if req.Body = body; body == nil || body == http.NoBody || u.options.URL.Scheme == "http" || req.Header.Get("Upgrade") != "" {
 		return nil
@@ -241,7 +242,7 @@ func (u *Upstream) aim(req *http.Request, to *address) *http.Request {
 	return &aimed
 }
 
-// endOf tells why ctx ended: as the kind of end, and as its cause where one was given.
+// endOf is why ctx has ended: its Err, together with its cause if there is another.
 func endOf(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, errTimeout) || errors.Is(cause, err) {
@@ -250,8 +251,8 @@ func endOf(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// connectionsFor also takes the wish to upgrade out of a request to an h2c upstream, where it is not allowed
-// (RFC 9113 §8.2.2) and an upstream may always ignore it (RFC 9110 §7.8).
+// connectionsFor returns the connections for a request. From a request with an upgrade to an h2c upstream it removes the upgrade, which HTTP/2 does not
+// allow (RFC 9113 §8.2.2), and which an upstream may always ignore (RFC 9110 §7.8).
 func (u *Upstream) connectionsFor(req *http.Request) *connections {
 	if req.Header.Get("Upgrade") == "" {
 		return u.plain

@@ -19,17 +19,17 @@ const (
 	placeRate = 64 << 10
 )
 
-// atHandTime is the least that a client has for its next bytes: those that have come already are no reason to give a place away, and a timer
-// that is set to no time at all may run before they are read.
+// atHandTime is the least time that a client has for its next bytes. Bytes may have come already, and a timer with no time left could fire before they
+// are read.
 const atHandTime = time.Millisecond
 
-// worth is how much of its time a client is given back for n bytes.
+// worth is how much of its time a client gets back for n bytes.
 func worth(n int) time.Duration { return time.Duration(n) * time.Second / placeRate }
 
-// sending is the body of a request that holds a place: places are for the upstream's time, not for the client's. A client that is
-// silent for sendersTime, or as slow as that, gives its place away, and its request counts as a stream until bytes come: these wait
-// for a place before the upstream gets them. So it never has more to work on than there are places. Who may have no further stream
-// keeps the place lent, see limiter.reclaim.
+// sending is the body of a request that holds a place. A place is for the time that the upstream needs, not for that of the client: if the client has
+// used up sendersTime, by pausing or by sending slowly, the slot exchanges its place for a stream until bytes come, and these bytes wait for a place
+// before the upstream gets them. So the upstream never works on more requests than there are places. If the client may have no further stream, the
+// slot keeps its place as a lent one, see limiter.reclaim.
 //
 // The transport's goroutine reads, and the timer's gives the place away. Slot.until says whose turn it is when both come at once: the timer
 // of a turn that has ended may be late, and find the client in its next one.
@@ -39,10 +39,10 @@ type sending struct {
 	cancel context.CancelCauseFunc
 	slot   *Slot
 	timer  *time.Timer
-	waited time.Duration // for the client, less what it was given back
+	waited time.Duration // how long the client was waited for, less worth of what it has sent
 }
 
-// sendWith has the body of a request give way. A gRPC call does by a rule of its own, see conversation.
+// sendWith wraps the body of a request in a sending. gRPC calls have a rule of their own, see conversation.
 func (u *Upstream) sendWith(req *http.Request, slot *Slot, cancel context.CancelCauseFunc) {
 	if req.Body == nil || req.Body == http.NoBody || u.Converses() && httpcache.GRPC(req.Header) {
 		return
@@ -72,7 +72,7 @@ func (s *sending) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// giveWay is what happens when the client's time is over.
+// giveWay is called by the timer when the client's time is over.
 func (s *sending) giveWay() { s.slot.giveWay(s.giveUp) }
 
 // giveUp ends the request, whose place others want.
@@ -84,7 +84,7 @@ func (s *sending) giveUp() {
 // errSilent is the end of a request whose client does not send its body.
 var errSilent = &RequestBodyError{Err: fmt.Errorf("the client keeps a place from others and may have no further stream: %w", os.ErrDeadlineExceeded)}
 
-// abandon ends a read of a request's body, for which the transport waits.
+// abandon ends a Read of a request's body, for which the transport is waiting.
 func abandon(body io.ReadCloser) {
 	if b, ok := body.(interface{ Abandon() }); ok {
 		b.Abandon()
@@ -96,21 +96,21 @@ func abandon(body io.ReadCloser) {
 // Abandon ends a read that is under way.
 func (b *keptBody) Abandon() { abandon(b.ReadCloser) }
 
-// awaitClient says that the client's next bytes are waited for, with a place for so long.
+// awaitClient says that the client's next bytes are awaited, and that the slot keeps its place for left.
 func (s *Slot) awaitClient(left time.Duration) {
 	s.limiter.mu.Lock()
 	defer s.limiter.mu.Unlock()
 	s.until = time.Now().Add(left)
 }
 
-// giveWay exchanges the place for a stream's until comeBack. Where there is none, the place is lent from there on, and giveUp, which is
-// called on a goroutine of its own, has to end the request at once when the place is taken back.
+// giveWay exchanges the place for a stream until comeBack. If no stream is allowed, the place counts as lent from then on: reclaim may take it back by
+// calling giveUp, on a goroutine of its own, which has to end the request at once.
 func (s *Slot) giveWay(giveUp func()) {
 	l := s.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s.until.IsZero() || time.Now().Before(s.until) || s.held != heldPlace || s.lent != nil || s.over {
-		return // the turn ended as the clock ran out
+		return // the client's bytes came at the same moment as the timer fired
 	}
 	if s.exchange() == nil {
 		s.away = true
@@ -121,10 +121,10 @@ func (s *Slot) giveWay(giveUp func()) {
 	l.reclaim()
 }
 
-// reclaim takes back places that are lent: held by requests whose clients have used up their time to send, and could not have a stream
-// instead. Invariant: while one is lent, there is a place for everybody who wants one, and for one more. So neither who comes next nor
-// who waits is kept waiting by them for longer than it takes to end one, whoever came first. The one that was lent first goes first, to a
-// stream where one has become free meanwhile. The caller holds mu.
+// reclaim takes back lent places: those of requests whose clients have used up their time to send, and could not have a stream instead. Invariant:
+// while a place is lent, there is a place for every request that wants one, and for one more. So lent places keep no request waiting for longer than
+// it takes to end one of theirs. The place that was lent first goes first; its request goes on if a stream has become available meanwhile. The caller
+// holds mu.
 func (l *limiter) reclaim() {
 	for l.lent.Len() > 0 && l.inFlight-l.ending+l.queued+l.returning.Len() >= l.max {
 		s := l.lent.Front().Value.(*Slot)
@@ -140,8 +140,8 @@ func (l *limiter) reclaim() {
 	}
 }
 
-// comeBack ends the client's turn. A slot that has given way waits for a place, before all who have not had one, and as long as ctx
-// allows: what the upstream has begun to read goes on.
+// comeBack is called when the client's bytes have come. A slot that has given way waits for a place, until ctx ends, and gets one before all requests
+// in the queues, since the upstream has begun to read its request.
 func (s *Slot) comeBack(ctx context.Context) error {
 	l := s.limiter
 	l.mu.Lock()
@@ -149,14 +149,14 @@ func (s *Slot) comeBack(ctx context.Context) error {
 	s.keep()
 	if over := s.over; over || !s.away {
 		l.mu.Unlock()
-		if over { // the bytes came as the place was taken back
+		if over { // the bytes came when the place had just been taken back
 			return errSilent.Err
 		}
 		return nil
 	}
 	s.away = false
 	if s.passing {
-		if s.held == heldStream { // else the request has ended
+		if s.held == heldStream { // otherwise the request has ended
 			s.drop()
 			s.hold()
 		}
@@ -179,15 +179,15 @@ func (s *Slot) comeBack(ctx context.Context) error {
 	}
 }
 
-// returning is a slot that waits for the place that it had given away.
+// returning is a slot that has given way and waits for a place again.
 type returning struct {
 	slot    *Slot
-	settled chan struct{} // closed when it has one
+	settled chan struct{} // closed when the slot has a place
 }
 
-// readmit gives free places to those that had one. The caller holds mu.
+// readmit gives free places to returning slots. The caller holds mu.
 func (l *limiter) readmit() {
-	// Beside what no limit holds, those that are held keep a part.
+	// Requests that the limit holds keep a part of the places, even if requests that it does not hold have taken all.
 	free := func() bool { return l.inFlight < l.max || l.inFlight-l.passing < max(1, l.max/reserved) }
 	for free() && l.returning.Len() > 0 {
 		back := l.returning.Remove(l.returning.Front()).(returning)

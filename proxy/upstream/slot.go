@@ -19,12 +19,12 @@ type Slot struct {
 
 	// Guarded by limiter.mu.
 	held  slotKind
-	until time.Time // for which the client's next bytes are waited with a place, see sending; zero: they are not waited for
-	away  bool      // the place is a stream's until they come
+	until time.Time // until when the slot keeps its place while the client's next bytes are awaited, see sending; zero: none are awaited
+	away  bool      // the slot has exchanged its place for a stream until the client's next bytes come
 
-	lent   *list.Element // of limiter.lent; nil: it is not
+	lent   *list.Element // in limiter.lent; nil: the place is not lent
 	giveUp func()        // ends the request; set while the place is lent
-	over   bool          // it was lent and taken back
+	over   bool          // the place was lent and taken back: the request is ending
 }
 
 type slotKind uint8
@@ -35,7 +35,7 @@ const (
 	heldStream
 )
 
-// hold takes a place, whether or not there is one. The caller holds the limiter's mu.
+// hold takes a place, whether or not one is free. The caller holds the limiter's mu.
 func (s *Slot) hold() {
 	l := s.limiter
 	s.held = heldPlace
@@ -49,7 +49,7 @@ func (s *Slot) hold() {
 	l.reclaim()
 }
 
-// keep ends the lending of a place that nobody has taken back. The caller holds the limiter's mu.
+// keep ends the lending of the slot's place, if it is lent. The caller holds the limiter's mu.
 func (s *Slot) keep() {
 	if s.lent != nil {
 		s.limiter.lent.Remove(s.lent)
@@ -66,8 +66,8 @@ func (s *Slot) Release() {
 	l.admit()
 }
 
-// stream exchanges the place for a stream's, of which there are more: an upgraded connection or an event stream would
-// otherwise hold a place for hours. With errStreamsFull or errClientStreams the slot keeps its place.
+// stream exchanges the place for a stream, of which there may be more: an upgraded connection or an event stream would otherwise hold a place for
+// hours. With errStreamsFull or errClientStreams the slot keeps its place.
 func (s *Slot) stream() error {
 	l := s.limiter
 	l.mu.Lock()
@@ -80,9 +80,9 @@ func (s *Slot) stream() error {
 	return err
 }
 
-// yield is stream for a response whose client does not take it. Where it may have no further stream, because it has its share of them or
-// all are taken, the slot keeps its place, and wanted says whether others are kept waiting for one: else as many slow clients as there are
-// streams and places would stop all that is no hit. Where there are to be no streams at all, slow answers are places' by the operator's word.
+// yield is stream for a response that its client does not take. If no further stream is allowed, the slot keeps its place, given is false, and wanted
+// says whether other requests need the place; the caller then has to end the response. Otherwise slow clients, as many as there are streams and
+// places, would block all requests that are no hits. If MaxStreams allows no streams at all, wanted is never set: slow answers then keep their places.
 func (s *Slot) yield() (given, wanted bool) {
 	l := s.limiter
 	l.mu.Lock()
@@ -105,7 +105,7 @@ func (s *Slot) exchange() error {
 	s.drop()
 	s.held = heldStream
 	s.account.count(inStreams, 1)
-	if !s.passing { // else it takes none from those that the limit holds: a stranger's on a URL without a route must not end theirs
+	if !s.passing { // a stream that the limit does not hold must not use up maxStreams: anybody can open one on a URL without a route
 		l.streams++
 		if s.client.IsValid() {
 			l.streamsOf[s.client]++
@@ -142,7 +142,7 @@ func (s *Slot) drop() {
 			l.of[s.class]--
 		}
 		s.account.count(inFlight, -1)
-		l.overtaken()
+		l.shadowLeave()
 	case heldStream:
 		s.account.count(inStreams, -1)
 		if s.passing {

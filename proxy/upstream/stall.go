@@ -8,35 +8,35 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// clientsTime is how long, over the whole of a response, its client may leave what has come before the place counts as a stream's:
-// places are for the upstream's time. While the client is that slow and may have no further stream, it is asked again as often.
+// clientsTime is how long, over a whole response, its client may leave bytes untaken before the slot exchanges its place for a stream. If it may have no
+// further stream, the exchange is tried again each time clientsTime has passed.
 const clientsTime = 250 * time.Millisecond
 
 // errUntaken is the end of a response whose client does not take it, for want of places.
 var errUntaken = errors.New("the client takes its answer too slowly, and others need the place")
 
-// stall is the clock of a response's body. It has two hands. While a Read waits it is the upstream's turn: a body that makes no
-// progress for timeout ends. Between two Reads it is the client's: one that takes what came slowly, or not at all, is not the
-// upstream's fault, and after clientsTime no reason to keep a place from others. A nil stall does nothing.
+// stall times a response's body. While a Read waits, it is the upstream's turn: if no byte comes for timeout, the response ends. Between two Reads it is
+// the client's turn: a client that takes the response slowly is not the upstream's fault, but after clientsTime the response must not keep a place
+// from others. A nil stall does nothing.
 type stall struct {
 	timeout time.Duration
 	cancel  context.CancelCauseFunc
 	wait    *wait
 	slot    *Slot
-	give    func() // gives back all that the response holds of the upstream
+	give    func() // releases the attempt
 
-	// The reader of the body begins, ends and stops; the timer's goroutine expires, perhaps at the moment in which the turn changes.
-	// Then reading and since say whether it is about a turn that has passed.
+	// The body's reader calls begin, end and stop; the timer calls expire on its own goroutine, possibly when the turn has just changed. Then
+	// reading and since show that the timer was for the turn before.
 	mu      lockorder.Mutex[lockorder.Stall] // guards what is below
 	timer   *time.Timer
 	reading bool      // it is the upstream's turn
-	since   time.Time // the turn began
-	yielded bool      // the client had to send when the clock last ran out
-	ended   error     // what expire has ended the response with; nil: it has not
+	since   time.Time // when the turn began
+	yielded bool      // when the timer last fired in the upstream's turn, the request's body was waiting for the client
+	ended   error     // why expire has ended the response; nil: it has not
 	stopped bool      // the body has come to its end, or was closed
 
-	left  time.Duration // of clientsTime
-	given bool          // the place is a stream's, or nobody's
+	left  time.Duration // what is left of clientsTime
+	given bool          // the slot has no place any more
 }
 
 // begin starts the upstream's turn.
@@ -100,7 +100,7 @@ func (s *stall) expire() {
 	}
 }
 
-// untaken carries out the end of a turn, and reports whether the response has to end because its client does not take it.
+// untaken handles the end of the time for a turn, and reports whether the response has to end because its client does not take it.
 func (s *stall) untaken() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,11 +109,11 @@ func (s *stall) untaken() bool {
 	case s.stopped || s.ended != nil:
 		return false
 	case s.reading && passed < s.timeout, !s.reading && passed < s.left:
-		return false // the clock was set anew meanwhile
+		return false // the turn has changed meanwhile
 	case !s.reading:
 		return s.clientIsLate()
 	}
-	// The upstream has all of its time after the client's turn, whenever that ended.
+	// If the upstream was waiting for the client's bytes during this time, it gets the whole timeout again.
 	turn := s.wait.clientsTurn()
 	if turn || s.yielded {
 		s.yielded, s.since = turn, time.Now()
@@ -125,8 +125,8 @@ func (s *stall) untaken() bool {
 	return false
 }
 
-// clientIsLate gives up the place for a stream's. Where the client may have no further stream, it keeps the place for as long as
-// nobody else wants it. The caller holds mu.
+// clientIsLate exchanges the place for a stream. If no further stream is allowed, the response keeps its place until another request wants one, and then
+// is over. The caller holds mu.
 func (s *stall) clientIsLate() (over bool) {
 	given, wanted := s.slot.yield()
 	s.given = given || wanted

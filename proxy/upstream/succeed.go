@@ -42,8 +42,8 @@ func (u *Upstream) Retire() {
 	u.CloseIdle()
 }
 
-// left is told of the end of each request, whose connection has become idle by then. Retire says that the upstream is retired
-// before it closes what is idle: a connection that becomes idle too late for Retire finds the word here.
+// left is called at the end of each request, when its connection has become idle. Retire sets retired before it closes idle connections: a connection
+// that becomes idle after that is closed here.
 func (u *Upstream) left() {
 	if u.retired.Load() {
 		u.CloseIdle()

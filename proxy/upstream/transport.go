@@ -25,18 +25,18 @@ const (
 
 // connections are those to one upstream over the same protocols.
 type connections struct {
-	dial func() *carrier // makes one that keeps connections
-	age  time.Duration   // for which one is used; 0 or below: for as long as it lasts
+	dial func() *carrier // makes a carrier that keeps connections
+	age  time.Duration   // for how long a carrier is used; 0 or below: without limit
 	now  atomic.Pointer[keptConns]
-	// anew makes one for each request: for a request that a kept one has lost, and for a health check, since connecting can
-	// fail too.
+	// anew makes a new connection for each request. It is for requests that were lost with a kept connection, and for health checks, which
+	// are to notice if connecting fails.
 	anew *carrier
 }
 
 // carrier carries requests over one set of connections.
 type carrier struct {
 	*http.Transport
-	direct *direct // for those that it can carry; nil: there are none
+	direct *direct // for the requests that it can send; nil: all go through Transport
 }
 
 // CloseIdleConnections closes the connections that no request uses.
@@ -47,9 +47,9 @@ func (c *carrier) CloseIdleConnections() {
 	}
 }
 
-// keptConns are connections that are kept between requests, and that no further request uses from some time on. A name is asked for
-// where its upstream is when a connection is made: one that is in use all the time would else be used for as long as somebody holds
-// the old address. Together they are few enough to be made anew together.
+// keptConns are connections that are kept between requests, and replaced after some time. The upstream's name is resolved only when a connection is
+// made: without replacement, a connection that is always in use would go to an old address for as long as something answers there. They are few
+// enough to be replaced all at once.
 type keptConns struct {
 	*carrier
 	until   time.Time
@@ -68,7 +68,7 @@ func newConnections(o Options, protocols *http.Protocols) *connections {
 	return c
 }
 
-// begin makes connections for the requests to come. Their age is varied, so that instances that began together do not for ever.
+// begin makes keptConns for the requests to come. Their age is varied at random, so that instances that started together do not replace theirs together.
 func (c *connections) begin() *keptConns {
 	k := &keptConns{carrier: c.dial()}
 	if c.age > 0 {
@@ -92,8 +92,8 @@ func (c *connections) kept() *keptConns {
 	return next
 }
 
-// left is told of the end of each request on these connections, by which its own has become idle. retired is set before what is idle
-// is closed: a connection that becomes idle too late for that finds the word here.
+// left is called at the end of each request on these connections, when its own has become idle. kept sets retired before it closes idle connections: a
+// connection that becomes idle after that is closed here.
 func (k *keptConns) left() {
 	if k != nil && k.retired.Load() {
 		k.CloseIdleConnections()

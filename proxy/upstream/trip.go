@@ -24,13 +24,13 @@ type trip struct {
 	conn   *countedConn                    // which the request has to itself; nil: none yet
 	common *countedConn                    // which it shares with others; nil: none, or nobody knows
 	before int64                           // what was written to conn before the request had it
-	kept   bool                            // conn or common had been used by others
-	heard  bool                            // something came back
-	head   bool                            // it asks with HEAD; set before the transport begins
-	sent   bool                            // on an earlier connection, or on one that is shared, where nobody can tell
-	barred bool                            // the transport was about to send what was sent
-	again  int                             // how often HTTP/2 has let it
-	peer   string                          // to which the last connection led; empty: there was none
+	kept   bool                            // conn or common had been used by other requests before
+	heard  bool                            // the first byte of a response has come
+	head   bool                            // the method is HEAD; set before the transport begins
+	sent   bool                            // something may have been written on an earlier connection, or on one that is shared
+	barred bool                            // the transport was kept from sending the request a second time
+	again  int                             // how often the transport has sent the request again over HTTP/2
+	peer   string                          // address of the last connection; empty: there was none
 }
 
 // tripKey is where a request's context has its trip.
@@ -69,7 +69,7 @@ func (w *trip) through(t *carrier, req *http.Request) (*http.Response, error) {
 	switch {
 	case err != nil:
 		cancel(nil)
-		if w.ended() {
+		if w.wasBarred() {
 			err = errLost
 		}
 	case w.head:
@@ -100,14 +100,14 @@ func (w *trip) connecting(string) {
 	}
 }
 
-// connected is called with each of them. HTTP/2 says what was not processed (RFC 9113 §8.7), and the transport's repeats there are of
-// that; they are counted, and bounded like others.
+// connected is called with each connection that the transport has got. Over HTTP/2 the upstream says which requests it has not processed (RFC 9113
+// §8.7), and the transport repeats only those; they are counted and bounded like other repeats.
 func (w *trip) connected(info httptrace.GotConnInfo) {
 	if conn, _ := countedBelow(info.Conn); conn != nil && info.Reused {
-		// Once the reader is ready, whoever had the connection has its answer: a connection that fails before would take that along.
+		// awaitReader comes first: when the reader is ready, the earlier request of the connection has its answer, which refuse could otherwise lose.
 		if !conn.awaitReader() || conn.spent.Load() || !conn.quiet() {
 			conn.refuse()
-			w.bar() // it goes out on another, since nothing of it was sent
+			w.bar() // the request goes out on another connection, since nothing of it was sent
 		}
 	}
 	if w.shares(info) && !w.repeat.mayRepeat() {
@@ -149,14 +149,14 @@ func (w *trip) took(conn *countedConn, kept bool) {
 	w.conn, w.kept, w.peer, w.before = conn, kept, conn.peer, conn.written.Load()
 }
 
-// bar keeps the transport from sending what was sent.
+// bar keeps the transport from sending the request, by ending its context with errLost.
 func (w *trip) bar() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.barLocked()
 }
 
-// barLocked is bar for who holds mu.
+// barLocked is bar; the caller holds mu.
 func (w *trip) barLocked() {
 	w.barred = true
 	w.cancel(errLost)
@@ -185,8 +185,8 @@ func (w *trip) unsent() bool {
 	return !w.wrote()
 }
 
-// ended reports whether the transport was kept from sending the request a second time.
-func (w *trip) ended() bool {
+// wasBarred reports whether the transport was kept from sending the request a second time.
+func (w *trip) wasBarred() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.barred
@@ -199,9 +199,9 @@ func (w *trip) onKept() bool {
 	return w.kept && w.conn != nil
 }
 
-// keptLost reports whether the request failed with a connection that others had used before, without an answer. Where it shares the
-// connection, it was lost if that has ended; if it has not, the upstream has ended this request alone, and meant it, and so has one that has
-// refused it as often as it may be sent again.
+// keptLost reports whether the request failed because a kept connection ended without an answer. On a shared connection that holds only if the
+// connection itself has ended: otherwise the upstream has ended this request alone, deliberately. A request that HTTP/2 has refused as often as it
+// may be sent again was not lost either.
 func (w *trip) keptLost() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -19,9 +19,9 @@ import (
 type Upstream struct {
 	options  Options
 	limiter  *limiter     // shared with the upstream that this one succeeds, and with those of the same Options.Limit
-	account  *account     // of this upstream in it; shared with the one that it succeeds
-	balancer *balancer    // shared with it too where the addresses are the same
-	plain    *connections // of requests that switch to no other protocol
+	account  *account     // what this upstream holds of limiter; shared with the upstream that this one succeeds
+	balancer *balancer    // shared with that upstream too if the addresses are the same
+	plain    *connections // for requests without an upgrade
 	upgrades *connections // HTTP/1.1, the only version with Upgrade; nil for h2c, which cannot be upgraded
 	losses   losses       // of kept connections
 	retired  atomic.Bool  // set by Retire, asked at the end of each request
@@ -74,7 +74,7 @@ func (u *Upstream) Queued() int { return int(u.account.now[inQueue].Load()) }
 // Streams is how many streams are open.
 func (u *Upstream) Streams() int { return int(u.account.now[inStreams].Load()) }
 
-// Limits are the numbers in force of requests at the upstream, of those that wait for a place, and of streams; zero: there is none.
+// Limits returns the limits in force: of requests at the upstream, of requests that wait for a place, and of streams. All are zero if there are none.
 func (u *Upstream) Limits() (inFlight, queued, streams int) {
 	u.limiter.mu.Lock()
 	defer u.limiter.mu.Unlock()
@@ -88,11 +88,11 @@ func (u *Upstream) Limits() (inFlight, queued, streams int) {
 func (u *Upstream) WouldShed() uint64 {
 	u.limiter.mu.Lock()
 	defer u.limiter.mu.Unlock()
-	u.limiter.expire()
+	u.limiter.shadowExpire()
 	return u.account.wouldShed.Load()
 }
 
-// Limited reports whether somebody has said how many requests may be at the upstream at once.
+// Limited reports whether MaxInFlight is set.
 func (u *Upstream) Limited() bool { return u.options.MaxInFlight > 0 }
 
 // Limit is the name of the limit that it shares with others; empty: it has its own.
@@ -101,10 +101,9 @@ func (u *Upstream) Limit() string { return u.options.Limit }
 // HoldsPassing reports whether the limits hold requests with Place.Passing too.
 func (u *Upstream) HoldsPassing() bool { return u.options.LimitPassing }
 
-// SetInstances says how many instances share FleetMaxInFlight. Each may have as many requests at the upstream as that divided
-// by n, rounded down so that all together never have more, but at least one, and never more than MaxInFlight. A number that
-// is not known, 0, changes nothing: the last one holds, also for an upstream that succeeds this one. Before the first number
-// there are taken to be AssumedInstances. Where there is only ever one instance, somebody has to say so.
+// SetInstances says that n instances share FleetMaxInFlight. Each may then have FleetMaxInFlight/n requests at the upstream, rounded down so that all
+// together never have more, but at least one and at most MaxInFlight. With n below 1, which means not known, nothing changes. The number also holds
+// for an upstream that succeeds this one. Until the first call AssumedInstances is assumed; a single instance has to call SetInstances(1).
 func (u *Upstream) SetInstances(n int) { u.limiter.setInstances(n) }
 
 // Retries is how many requests went on to another address, or out once more because a kept connection was lost or because HTTP/2 said
@@ -115,8 +114,8 @@ func (u *Upstream) Retries() uint64 {
 	return u.balancer.retries
 }
 
-// Timeout is how long the upstream may keep a request waiting for the header of its answer, from when it is the upstream's turn; 0: for
-// ever.
+// Timeout is how long the upstream may keep a request waiting for the header of its answer, not counting the time that it waits for the client's
+// bytes itself.
 func (u *Upstream) Timeout() time.Duration { return u.options.Timeout }
 
 // RetryAfter is when a request that was refused a place may come again: whole seconds from one to twice the queue's
@@ -126,12 +125,11 @@ func (u *Upstream) RetryAfter() time.Duration {
 	return time.Duration(1+rand.IntN(2*patience+1)) * time.Second
 }
 
-// maxOrphans is how many requests the upstream may have of which nobody waits for the answer, where no limit says how many it may have
-// at all.
+// maxOrphans is how many fetches whose answer nobody waits for an upstream without a limit may have.
 const maxOrphans = 16
 
-// Adopt counts a request of which nobody waits for the answer any more, and which goes on for the sake of its copy; Disown ends that. False:
-// there are as many as there may be, and it is to end.
+// Adopt counts a fetch whose answer nobody waits for any more, and that goes on so that its copy is stored. The caller must call Disown at its end.
+// False: there are too many already, and the fetch has to end.
 func (u *Upstream) Adopt() bool {
 	if u.account.orphans.Add(1) > maxOrphans {
 		u.account.orphans.Add(-1)

@@ -17,16 +17,16 @@ import (
 type wait struct {
 	timeout  time.Duration
 	cancel   context.CancelCauseFunc
-	quiet    func()        // called when the client has used up patience; nil: nothing
-	patience time.Duration // for the client's silence, in all; placeRate gives it back
+	quiet    func()        // called when the client has used up patience; may be nil
+	patience time.Duration // how long the client may be silent, over the whole body; bytes give time back (worth)
 
-	// The transport's goroutine pauses and resumes as it reads the client's body; the timer's expires; Send's ends.
+	// The transport's goroutine calls pause and resume as it reads the client's body, the timer's expire, and Send's end.
 	mu      lockorder.Mutex[lockorder.Wait] // guards what is below
 	timer   *time.Timer
-	over    bool          // the header is there, or nobody waits for it any more
-	read    bool          // the client's next bytes are waited for
-	since   time.Time     // it began to be so
-	silence time.Duration // of patience, used up
+	over    bool          // the header is there, or is not waited for any more
+	read    bool          // the client's next bytes are awaited
+	since   time.Time     // since when they are
+	silence time.Duration // how much of patience is used up
 	body    error         // what the client's body failed with
 }
 
@@ -62,7 +62,7 @@ func (w *wait) pause() {
 	}
 }
 
-// resume starts the clock anew: the upstream's turn. So many bytes have come.
+// resume starts the clock anew, for the upstream's turn, when n bytes of the client have come.
 func (w *wait) resume(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -73,7 +73,7 @@ func (w *wait) resume(n int) {
 	}
 }
 
-// clientsTurn reports whether the client's next bytes are waited for: an upstream that answers while it still listens.
+// clientsTurn reports whether the client's next bytes are awaited. The upstream may be sending its response while it still reads the request.
 func (w *wait) clientsTurn() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
