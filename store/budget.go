@@ -17,22 +17,22 @@ const (
 	budgetStep = 1 << 20
 )
 
-// Budget counts the bytes of bodies that are under way, for which the stored copies make room: those of answers that are being fetched,
-// and beside them those of requests, which have a share of their own. It is safe for concurrent use.
+// Budget counts the bytes of bodies in memory that are no copies, and for which copies are evicted: of answers that are being fetched, and of requests,
+// which have a share of their own. It is safe for concurrent use.
 type Budget struct {
-	// changed has the copies make room. It is called with mu held, so that of two changes the later one counts: called without, the
-	// one that was overtaken could set the room back. It must not call the Budget.
+	// changed evicts copies to make room for reserved bytes. It is called with mu held: otherwise, of two calls, the one with the older value
+	// could come last. It must not call the Budget.
 	changed func(reserved int64)
 
 	mu       lockorder.Mutex[lockorder.Budget]
 	limit    int64                  // guarded by mu
-	reserved int64                  // for answers; guarded by mu
-	requests int64                  // for requests; guarded by mu
-	of       map[netip.Prefix]int64 // of that, for each client that has any; nil: none ever had; guarded by mu
+	reserved int64                  // bytes of answers; guarded by mu
+	requests int64                  // bytes of requests; guarded by mu
+	of       map[netip.Prefix]int64 // requests by client, only clients that have any; nil: none ever had; guarded by mu
 	told     int64                  // the argument of the last call of changed; guarded by mu
 }
 
-// Reserve takes n bytes for an answer, or reports that fills in flight hold all they may.
+// Reserve takes n bytes for an answer. It reports false, and takes none, if fills hold all they may.
 func (b *Budget) Reserve(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -44,7 +44,7 @@ func (b *Budget) Reserve(n int64) bool {
 	return true
 }
 
-// ReserveSpare is Reserve for what must not keep fills from being stored: half of what they may hold is left to them.
+// ReserveSpare is Reserve for bytes that are not needed to store a copy: it leaves half of the limit to fills.
 func (b *Budget) ReserveSpare(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,7 +80,7 @@ func (b *Budget) resize(limit int64) {
 	b.changed(b.told)
 }
 
-// moved has the copies make room. The caller holds mu.
+// moved calls changed if the reservations have changed by budgetStep since its last call. The caller holds mu.
 func (b *Budget) moved() {
 	now := b.reserved + b.requests
 	if d := now - b.told; d >= budgetStep || d <= -budgetStep {
@@ -89,8 +89,8 @@ func (b *Budget) moved() {
 	}
 }
 
-// Room is the memory that one request's body takes of a Budget. Whoever has the body has a reference to its room: the request itself,
-// and what goes on without it, such as a fetch with its content. The last one gives the memory back.
+// Room is the memory of a Budget that one request's body takes. It is counted by references: the request has one, and so has everything else that uses
+// the body and may outlive the request, such as a fetch with its content. The last Release gives the memory back.
 type Room struct {
 	budget     *Budget
 	client     netip.Prefix
@@ -98,16 +98,16 @@ type Room struct {
 	references atomic.Int32
 }
 
-// Room is room for no bytes yet, with one reference, on the account of a client; the zero Prefix is nobody in particular.
+// Room returns an empty Room with one reference, charged to a client; the zero Prefix: to nobody in particular.
 func (b *Budget) Room(client netip.Prefix) *Room {
 	r := &Room{budget: b, client: client}
 	r.references.Store(1)
 	return r
 }
 
-// Grow takes n bytes more, or reports that the bodies of requests hold all they may, or those of the client as much as one may: no more
-// than it leaves to others. So a client alone has half of the share, two have a third each, and whoever comes finds something. Nobody else
-// may have a reference yet.
+// Grow takes n more bytes. It reports false, and takes none, if the bodies of all requests hold all they may, or if the client would then hold more than
+// is left for others. So a single client can have half of the share, two can have a third each, and a further client always finds some. There must be
+// only one reference yet.
 func (r *Room) Grow(n int64) bool {
 	b := r.budget
 	b.mu.Lock()
@@ -143,7 +143,7 @@ func (r *Room) Release() {
 	b.moved()
 }
 
-// account puts n bytes to what a client has. The caller holds mu.
+// account adds n bytes to what a client holds. The caller holds mu.
 func (b *Budget) account(client netip.Prefix, n int64) {
 	if !client.IsValid() {
 		return

@@ -2,15 +2,15 @@ package store
 
 import "context"
 
-// ClaimResult is how a fetch ended that another instance was making.
+// ClaimResult says how a fetch under a claim has ended.
 type ClaimResult uint8
 
 const (
-	// Vacant: whoever was fetching has died or given up its claim. Claim again. The zero value.
+	// Vacant: the holder has died, or given up its claim. The right can be claimed again. The zero value.
 	Vacant ClaimResult = iota
 	// Shared: a copy is in the tier that all instances share.
 	Shared
-	// Unshared: an answer came, and there is no copy of it to share. Each instance fetches for itself.
+	// Unshared: the answer is not in the shared tier. Each instance fetches for itself.
 	Unshared
 )
 
@@ -24,8 +24,8 @@ type Claims interface {
 // Claim is the right to fetch on behalf of all instances, or word that another one has it. A right that is held runs out by
 // itself only when its process has died.
 type Claim interface {
-	// Held reports whether the caller has the right. It then must call Release once, and otherwise Await. Before it fetches it
-	// looks into the tier once more: a copy may have come since it last did, and the right be free for that reason.
+	// Held reports whether the caller has the right. If so, it must call Release once; otherwise it may call Await. Before it fetches, it must
+	// look into the tier again: the right may be free because a copy has come since it last looked.
 	Held() bool
 	// Release gives the right back and tells those who wait how it ended. It blocks for as long as a write to the tier may take.
 	Release(how ClaimResult)

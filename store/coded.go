@@ -7,7 +7,7 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// coded says how a copy's body is held when not as the origin sent it.
+// coded describes a body that is held compressed.
 type coded struct {
 	coding httpcache.Coding
 	length int // of the body without the coding
@@ -20,7 +20,7 @@ func NewCoded(status int, header http.Header, plain []byte, coding httpcache.Cod
 	return c.begin(body)
 }
 
-// Coding is the coding that the body is held in and the header says nothing of; Identity: none.
+// Coding is the coding in which the body is held, beyond what the header says; Identity: none.
 func (c *Copy) Coding() httpcache.Coding {
 	if c.isPacked() {
 		return c.packed.coding()
@@ -42,8 +42,7 @@ func (c *Copy) Length() int {
 	return len(c.made().body)
 }
 
-// RecodeNotModified turns the header of a 304 about the plain body into that of one about the body as it is held. It does not describe
-// content.
+// RecodeNotModified changes the header of a 304 about the plain body into that of a 304 about the body as it is held: only the ETag differs.
 func (c *Copy) RecodeNotModified(h http.Header) {
 	if c.Coding() == httpcache.Identity {
 		return

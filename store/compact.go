@@ -2,11 +2,11 @@ package store
 
 import "unsafe"
 
-// mostMoves is how many runs are left for one change, so that none takes long.
+// mostMoves is how many runs one call of compact empties at most, so that it does not take long.
 const mostMoves = 4
 
-// compact moves what stands in thinly used pages together. What somebody has stays where it is; what is in its run stays as well then,
-// and is used as before. The caller holds mu.
+// compact moves the blocks of thinly used runs of pages to others, so that the runs become free. Copies that are in use are not moved; their run then
+// stays. The caller holds mu.
 func (t *table) compact() {
 	heap := &t.room.heap
 	for range mostMoves {
@@ -18,7 +18,7 @@ func (t *table) compact() {
 			return
 		}
 		for block := range heap.Blocks(run) {
-			// The queue of one that has left is not written to until its block is given out again, which happens with mu held.
+			// An entry that has left the table keeps queue nowhere until its block is allocated again, which happens with mu held.
 			if e := (*entry)(block.At); e.queue() == newcomers || e.queue() == residents {
 				t.move(e, block.Size)
 			}
@@ -27,12 +27,12 @@ func (t *table) compact() {
 	}
 }
 
-// move moves an entry to another block, unless somebody has its copy.
+// move moves an entry to another block, unless its copy is in use. The caller holds mu.
 func (t *table) move(e *entry, size int) {
 	s := t.shard(t.hashOf(e))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Whoever takes the copy holds the lock for it. So this stays as it is.
+	// A reader takes its reference with the shard's lock held, so that the result does not change until the lock is released.
 	if t.isHeld(e) {
 		return
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Copy is a stored response, and a handle to its bytes: see the package's contract on references. It is made in Go's memory, where
-// whoever makes it says what it is good for. A Store packs what it is given into memory that is not Go's: there nothing but Use and Stamp
-// changes, and all may be read at the same time.
+// Copy is a stored response, and a handle to its bytes: see the package's contract on references. A new copy is in Go's memory, and its maker sets its
+// lifetime, members and so on. A Store packs a copy of it into memory that is not Go's: of that, only Use and Stamp change, and everything may be read
+// concurrently.
 type Copy struct {
 	Stamp invalidation.Stamp
 	// Digest is a hash of status and body, to tell whether a later answer differs.
@@ -22,10 +22,10 @@ type Copy struct {
 	// Use counts reads and guards renewal. Requests write it while others read.
 	Use Use
 
-	// serial tells stored copies apart; 0: it was not stored yet. A copy that is packed has that of the one it was made from.
+	// serial identifies a stored copy; 0: it was not stored yet. A packed copy has the serial of the copy that it was packed from.
 	serial atomic.Uint32
 
-	packed packed // of a copy that is packed; of any other the status alone
+	packed packed // of a packed copy; of any other, only its status is used
 }
 
 // loose is a copy in Go's memory, with what it consists of.
@@ -43,7 +43,7 @@ type made struct {
 	head    string
 	body    []byte
 	coded   *coded // nil: the body is as it came
-	base    *Copy  // has the body, where it is not this one; this one has a reference to it
+	base    *Copy  // the copy whose body this one shares, and has a reference to; nil: it has its own
 }
 
 // newLoose makes a copy in Go's memory that has no body yet.
@@ -112,8 +112,8 @@ func (c *Copy) Body() []byte {
 	return c.packed.body(c)
 }
 
-// SetLife says for how long a copy may be used that was not handed to a Store yet. So do the following for what they name; the copy
-// keeps what they are given, which is not written to afterwards.
+// SetLife sets Life. Like the other setters, it may be called only before the copy is handed to a Store, and its argument must not be written to
+// afterwards.
 func (c *Copy) SetLife(life httpcache.Lifetime) { c.own().life = life }
 
 // SetVary sets Vary.
@@ -125,7 +125,7 @@ func (c *Copy) SetAsked(text string) { c.own().asked = text }
 // SetMembers sets Members.
 func (c *Copy) SetMembers(ids []invalidation.ID) { c.own().members = ids }
 
-// own is what a copy consists of that was not packed.
+// own is made, for setters: it panics if the copy is packed.
 func (c *Copy) own() *made {
 	if c.isPacked() {
 		panic("store: a copy is changed that is stored")
@@ -133,19 +133,19 @@ func (c *Copy) own() *made {
 	return c.made()
 }
 
-// same reports whether two copies are one, of which the store has a packed one.
+// same reports whether two copies are the same one: identical, or one packed from the other.
 func (c *Copy) same(other *Copy) bool {
 	if c == other || c == nil || other == nil {
 		return c == other
 	}
 	n := c.serial.Load()
-	return n != 0 && n == other.serial.Load() && c.Digest == other.Digest // numbers come again after four billion copies
+	return n != 0 && n == other.serial.Load() && c.Digest == other.Digest // serials repeat after four billion copies
 }
 
-// serials is the last one that was given out.
+// serials is the last serial that was assigned.
 var serials atomic.Uint32
 
-// number gives a copy its serial number if it has none.
+// number assigns a serial to the copy, if it has none.
 func (c *Copy) number() {
 	if c.serial.Load() == 0 {
 		c.serial.CompareAndSwap(0, max(serials.Add(1), 1))
@@ -172,7 +172,7 @@ func (c *Copy) WithHeader(header http.Header) *Copy {
 // Digest is the digest that a copy of this status and body would have.
 func Digest(status int, body []byte) uint64 { return xxhash.Sum64(body) ^ uint64(status) }
 
-// Sizes of what the memory tier holds around an item in Go's memory.
+// Estimated overhead of an item in Go's memory, in bytes.
 const (
 	copyOverhead  = 512
 	otherOverhead = 120
@@ -192,7 +192,7 @@ func allocated(n int) int {
 	return (n + heapPage - 1) / heapPage * heapPage
 }
 
-// cost is that of a copy in Go's memory, as Parts have one. Nothing else that is stored is there.
+// cost is the memory of a copy in Go's memory, in bytes. Among stored items, only Parts have such a copy.
 func (c *Copy) cost() int {
 	n := copyOverhead + len(c.Head()) + len(c.Asked()) + allocated(len(c.Body())) + 8*cap(c.Members())
 	for _, v := range c.Vary() {

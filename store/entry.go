@@ -7,8 +7,8 @@ import (
 	"cacheproxy/store/slab"
 )
 
-// entry is the beginning of a block. A Copy follows, or what an other has. Links and the queue are guarded by the table's mu, next and
-// what leads to it by that and the lock of the shard.
+// entry is the beginning of a block of the table. A Copy follows it, or the rest of an other. older, newer and the queue are guarded by the table's mu.
+// next, and the links that lead to an entry, are written with both mu and the lock of the shard held, and read with either.
 type entry struct {
 	next         slab.Ref // in its bucket
 	older, newer slab.Ref // in its queue
@@ -19,16 +19,16 @@ type entry struct {
 
 // Bits of entry.marks.
 const (
-	// readsMask is for reads since it came into its queue, up to mostReads; lower by one for each time that it might have had to go.
+	// readsMask: reads since the entry came into its queue, up to mostReads, less one for each time that it was spared from eviction.
 	readsMask = 3
-	queueAt   = 2 // two bits; nowhere: it has left
+	queueAt   = 2 // two bits: the queue; nowhere: the entry has left the table
 	queueMask = 3 << queueAt
-	isOther   = 1 << 4 // no copy follows
+	isOther   = 1 << 4 // the entry begins an other, not a copy
 )
 
 func (e *entry) reads() uint32 { return e.marks.Load() & readsMask }
 
-// read counts a read. Of two at the same time one may not be counted.
+// read counts a read. Of two concurrent reads, one may not be counted.
 func (e *entry) read() {
 	if n := e.marks.Load(); n&readsMask < mostReads {
 		e.marks.CompareAndSwap(n, n+1)
@@ -51,11 +51,11 @@ func (e *entry) mark(mask, bits uint32) {
 	}
 }
 
-// other is the beginning of the block of an item in Go's memory. Its key follows.
+// other is the block of an item that is in Go's memory: any item but a Copy. The key follows it.
 type other struct {
 	entry
-	item uint32 // where in the shard's items it is
-	key  uint32 // length
+	item uint32 // index of the item in the shard's items
+	key  uint32 // length of the key
 }
 
 const otherSize = unsafe.Sizeof(other{})

@@ -10,51 +10,51 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// family is what the copies of one place have in common: how their keys begin, and the names of theirs that are of no copy alone. It stands
-// once in Go's memory, and each of its copies says its number. It never changes as long as one does.
+// family is what the copies of one folder, or of one route and host, have in common: the beginning of their keys, and members that are not of one copy
+// alone. It is stored once, in Go's memory, and each of its copies has its number. It does not change while a copy has its number.
 type family struct {
 	prefix string
 	names  []invalidation.ID // sorted
-	uses   atomic.Int64      // copies that say its number
+	uses   atomic.Int64      // how many copies have its number
 }
 
 const (
-	// maxFamilies is how many there may be at a time, a few hundred bytes each. A copy of one more has all of its own.
+	// maxFamilies is how many families there may be at a time, of a few hundred bytes each. Further copies have no family.
 	maxFamilies = 1 << 14
-	// maxFolders is up to how many of them more are made for folders.
+	// maxFolders is how many families there may be before no more are made for folders.
 	maxFolders = maxFamilies / 4 * 3
-	// familiesAtOnce is how many places are made when there are too few.
+	// familiesAtOnce is for how many families memory is allocated at a time.
 	familiesAtOnce = 1 << 8
-	// keyHead is how many bytes of a key are looked past for where the path begins: those are a number, in which any byte may be.
+	// keyHead is how many bytes at the beginning of a key are not searched for slashes: they are the fingerprint, which may have any bytes.
 	keyHead = 8
-	// mostPrefix bounds how far into a key a folder may end.
+	// mostPrefix is how many bytes of a key are searched for the end of its folder.
 	mostPrefix = 1 << 9
-	// mostShared is up to how many names a copy has some of them with its family. More are looked up where they are.
+	// mostShared is up to how many members a copy may have to share some with its family. Copies with more have all of their own.
 	mostShared = 64
-	// swept is how many places are looked at for one that nobody uses any more, for each that is filled.
+	// swept is how many places are checked for an unused family each time that a place is needed.
 	swept = 8
-	// sightings is how many folders are remembered that a copy has come to, about.
+	// sightings is about how many folders are remembered for which a single copy has come.
 	sightings = 1 << 12
 )
 
-// families are numbered from one; zero is none. Whoever has a copy may ask for its family. All else is for the one who holds the lock of
-// the table.
+// families are numbered from one; zero is none. A goroutine with a reference to a copy may call at for the copy's family. All other methods need the
+// lock of the table.
 //
-// A copy is of the family of its folder, the path of its URL up to the last slash, from the second copy on that comes to that folder: what is
-// alone there has nothing in common with others. Else it is of the family of all copies of its route and host. A family begins with the names of its first copy,
-// and gives way to one with fewer when a copy comes that does not have them all. So the first few may be of families of their own.
+// A copy belongs to the family of its folder (the path of its URL up to the last slash) if another copy has come to that folder before, and otherwise
+// to the family of its route and host. A family begins with the members of its first copy. When a copy comes that lacks some of them, a new family
+// with the others takes its place, so that the first few copies may be of families of their own.
 type families struct {
 	places   [maxFamilies / familiesAtOnce]atomic.Pointer[[familiesAtOnce]family]
 	latest   map[string]uint16 // by prefix
 	unused   []uint16
-	made     int // places that were ever filled
-	hand     int // which is looked at next
-	sighted  []uint32
-	scratch  []invalidation.ID // the names of a copy that are of no copy alone
-	leftover []invalidation.ID // those that its family does not have
+	made     int               // how many places were ever used
+	hand     int               // the place that place has looked at last
+	sighted  []uint32          // hashes of folders for which one copy has come
+	scratch  []invalidation.ID // result of take: the members of a copy that are not of one copy alone
+	leftover []invalidation.ID // result of take: the members of a copy that its family lacks
 }
 
-// at is the family of a number that a copy says; nil: none.
+// at is the family with a number; nil: of zero.
 func (f *families) at(n uint16) *family {
 	if n == 0 {
 		return nil
@@ -62,8 +62,8 @@ func (f *families) at(n uint16) *family {
 	return &f.places[n/familiesAtOnce].Load()[n%familiesAtOnce]
 }
 
-// take finds the family of a copy with a key and names, and adds a use; zero: it has none. Where the copy shares the names of the family, own is
-// the others, until take is called again.
+// take finds or makes the family of a copy with a key and members, and adds a use; zero: there is none. If shares is set, the copy has all members of
+// the family, and own is the others, until the next call of take; otherwise own is all of names.
 func (f *families) take(key string, names []invalidation.ID) (n uint16, own []invalidation.ID, shares bool) {
 	few := len(names) <= mostShared
 	f.scratch = f.scratch[:0]
@@ -99,8 +99,8 @@ func (f *families) take(key string, names []invalidation.ID) (n uint16, own []in
 	return n, f.leftover, true
 }
 
-// of is the latest family with a prefix, or one that takes its place because the copy, which is to share its names, does not have all of
-// them; zero: there is none, and no room.
+// of is the latest family with a prefix, or a new one: if there is none yet, or if shares is set and the copy lacks some of its members. Zero: no
+// family can be made. most is how many places may be used.
 func (f *families) of(prefix string, shares bool, most int) uint16 {
 	n, known := f.latest[prefix]
 	names := f.scratch
@@ -117,7 +117,7 @@ func (f *families) of(prefix string, shares bool, most int) uint16 {
 		}
 		names = slices.DeleteFunc(slices.Clone(old), lacks)
 	} else if !shares || prefix == "" && len(names) == 0 {
-		return 0 // it would be one without names
+		return 0 // a family without members, and without a prefix or known members to share, is of no use
 	}
 	if n = f.place(most); n == 0 {
 		return 0
@@ -131,7 +131,7 @@ func (f *families) of(prefix string, shares bool, most int) uint16 {
 	return n
 }
 
-// place is one for another family; zero: there are as many as there may be.
+// place is the number of an unused place for another family; zero: there are as many as there may be.
 func (f *families) place(most int) uint16 {
 	for range min(swept, f.made) {
 		f.hand = f.hand%f.made + 1
@@ -167,7 +167,7 @@ func (f *families) give(n uint16) {
 	}
 }
 
-// isKnown reports whether a folder has a family, or should have one: a copy has come to it lately.
+// isKnown reports whether a folder has a family, or should get one because another copy has come to it lately. It remembers the folder.
 func (f *families) isKnown(folder string) bool {
 	if folder == "" {
 		return false
@@ -187,8 +187,9 @@ func (f *families) isKnown(folder string) bool {
 	return false
 }
 
-// prefixesOf is how the keys begin of all copies of a route and host whose paths are of one length, and how those of one folder of it do. Where
-// a key is made otherwise, both are found as well, and there are more families, or smaller ones.
+// prefixesOf returns two prefixes of a key: one that all copies of a route and host share whose paths have the same length, and one that all copies of
+// a folder share. It relies on the order of fields in policy.Route.AppendKey only for how well families compress: with other keys there would be more
+// families, or smaller ones.
 func prefixesOf(key string) (host, folder string) {
 	if len(key) <= keyHead {
 		return "", ""

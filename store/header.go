@@ -9,8 +9,8 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// lineBreaks are what would let a value end its line. Like net/http, the head has spaces in their place: an origin that
-// sends a bare CR must not make a client see another field.
+// lineBreaks replaces the bytes that could end a line within a value by spaces, as net/http does: an origin that sends a bare CR must not be able to
+// make a client see another field.
 var lineBreaks = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
 
 // headOf writes a header as Copy.Head has it.
@@ -38,7 +38,7 @@ func headOf(header http.Header) string {
 	return b.String()
 }
 
-// nextLine divides lines after the first, which it divides into name and value. Lines are as headOf writes them, and not empty.
+// nextLine splits off the first of the lines, which must be as headOf writes them and not empty, and splits it into name and value.
 func nextLine(lines string) (name, value, rest string) {
 	colon, end := strings.IndexByte(lines, ':'), strings.IndexByte(lines, '\n')
 	return lines[:colon], lines[colon+len(": ") : end-len("\r")], lines[end+1:]
@@ -88,8 +88,8 @@ func (c *Copy) Values(name string) []string {
 	return values
 }
 
-// CopyHeaderAnd adds the stored fields to dst, for the caller to keep. It gives besides more as a string, and an empty slice with room for
-// two: so whoever adds a line or two allocates nothing for them. Where held is set, the header is not that of the plain body, but of the body as it is held.
+// CopyHeaderAnd adds the stored fields to dst, for the caller to keep. With held, they describe the body as it is held, and not the plain body. text is
+// more as a string, and room an empty slice with capacity for two, so that the caller can add one or two lines without an allocation.
 func (c *Copy) CopyHeaderAnd(dst http.Header, held bool, more []byte) (text string, room []string) {
 	head := c.Head()
 	var scratch [128]byte

@@ -4,14 +4,14 @@ import (
 	"slices"
 )
 
-// Item is what is stored under a storage key: a *Copy, *Parts or *Variants. A *Mark has a key of its own.
+// Item is what is stored under a key: a *Copy or *Variants under a storage key, and *Parts, *Mark and others under keys of their own.
 type Item interface {
 	// cost is the memory that the item takes in Go's memory besides its key, in bytes.
 	cost() int
 }
 
-// MaxVariants is how many copies of one URL are told apart in memory, by Vary and by what clients prefer together. Beyond it the one that
-// was not read for the longest goes.
+// MaxVariants is how many copies of one URL memory keeps, by Vary and by what clients prefer together. Beyond it, the one that was not read for the
+// longest time is dropped.
 const MaxVariants = 64
 
 // maxSelections is how many different Vary fields of one URL are remembered.
@@ -26,7 +26,8 @@ type Variants struct {
 	Keys []string
 }
 
-// with adds a copy, and says which keys it displaces: least if it is there, else the oldest.
+// with returns v with the key of another copy, and the keys that have to go because there are more than MaxVariants: least if v has it, else the oldest.
+// v may be nil.
 func (v *Variants) with(names []string, key, least string) (next *Variants, displaced []string) {
 	if v == nil {
 		// One allocation, since most lists stay as they begin.
@@ -56,8 +57,8 @@ func (v *Variants) with(names []string, key, least string) (next *Variants, disp
 	return next, displaced
 }
 
-// join adds what another instance knows of the variants of the same URL. Its own come first where there is room for no more,
-// and its own copies are taken for the latest.
+// join returns v with what another instance knows of the variants of the same URL. If there is not room for all, those of v stay; the keys of v count as
+// the later ones.
 func (v *Variants) join(other *Variants) *Variants {
 	next := &Variants{Selections: slices.Clip(v.Selections)}
 	for _, s := range other.Selections {

@@ -6,13 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// maxLists is how many different lists there may be in use: more than people write down. A copy with one more is not stored.
+// maxLists is how many different lists may be in use. APIs have far fewer. A copy with a further list is not stored.
 const maxLists = 1 << 12
 
-// lists has each list of field names once that copies were selected by: there are few, and many copies. Lists are numbered from one;
-// zero is the empty one.
+// lists interns the lists of field names that select copies (Copy.Vary): there are few lists, and many copies. Lists are numbered from one; zero is the
+// empty list. at and give are safe for concurrent use.
 type lists struct {
-	all atomic.Pointer[[]*list] // a slice that is never written to
+	all atomic.Pointer[[]*list] // the slice is replaced, and never written to
 }
 
 type list struct {
@@ -28,7 +28,7 @@ func (l *lists) at(n uint16) []string {
 	return (*l.all.Load())[n-1].names
 }
 
-// take adds a use of a list. Calls come one after another. It reports false where there are too many different ones.
+// take adds a use of a list, and returns its number. It reports false if there are too many different lists. The caller holds the table's mu.
 func (l *lists) take(names []string) (n uint16, ok bool) {
 	if len(names) == 0 {
 		return 0, true

@@ -7,18 +7,17 @@ import (
 	"cacheproxy/policy"
 )
 
-// Mark remembers that the last answer to a question was not to be shared, and why: until then, those who ask it do not wait for each
-// other. It belongs to members as the answer would have as a copy: what makes such a copy unusable ends the mark. It is immutable but
-// for its stamp.
+// Mark remembers that the last answer to a question could not be shared, and why: until Until, requests that ask it do not wait for each other. It has
+// the members that a copy of the answer would have, and an invalidation of one of them ends the mark. It is immutable but for its stamp.
 type Mark struct {
 	Until   time.Time
 	Why     policy.Reason
 	Members []invalidation.ID
 	Stamp   invalidation.Stamp
-	// Lasting is set where the answer to a request that is sent through, as its client sent it, does not tell whether the next fill
-	// brings one to be shared: only a copy ends the mark then.
+	// Lasting is set if the answer to a passed request cannot tell whether the answer to a fill could be shared: then only storing a copy ends
+	// the mark before Until.
 	Lasting bool
-	// Whole is set where the answer came only when the origin was told all that the client prefers.
+	// Whole is set if the answer came only when the origin was told all that the client prefers.
 	Whole bool
 }
 
@@ -30,10 +29,10 @@ func (s *Store) Mark(key string, m *Mark) {
 	s.memory.Set(key, m)
 }
 
-// Marks reports whether anything may be marked.
+// Marks reports whether a mark was ever stored. If not, callers need not make keys to look for one.
 func (s *Store) Marks() bool { return s.marked.Load() }
 
-// Marked is the mark of a question that holds at a time; nil: there is none.
+// Marked returns the mark under a key that is valid at the time now; nil: there is none.
 func (s *Store) Marked(key string, ledger *invalidation.Ledger, now time.Time) *Mark {
 	var m *Mark
 	s.memory.peek(key, func(item Item) { m, _ = item.(*Mark) })
@@ -43,5 +42,5 @@ func (s *Store) Marked(key string, ledger *invalidation.Ledger, now time.Time) *
 	return m
 }
 
-// Unmark forgets what was marked: an answer has come that is to be shared.
+// Unmark removes the mark under a key.
 func (s *Store) Unmark(key string) { s.memory.Delete(key) }

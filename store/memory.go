@@ -37,20 +37,19 @@ func (m *Memory) Resize(maximum int64) {
 	m.budget.resize(maximum / fillShare)
 }
 
-// peek has look see the item stored under key, of which nothing may be kept that is a view. It is not called where there is none, and must
-// not call the Memory. The key is not kept.
+// peek calls look with the item stored under key, if there is one. look must keep no view of the item, and not call the Memory. The key is not kept.
 func (m *Memory) peek(key string, look func(Item)) { m.table.peek(key, look) }
 
-// variants are the Variants under a key; nil: there is something else, or nothing.
+// variants returns the Variants under a key; nil: there is another item, or none.
 func (m *Memory) variants(key string) (v *Variants) {
 	m.peek(key, func(item Item) { v, _ = item.(*Variants) })
 	return v
 }
 
-// Take is the item stored under key, and a reference to it for the caller. The key is not kept.
+// Take returns the item stored under key, with a reference for the caller, and counts a read. The key is not kept.
 func (m *Memory) Take(key string) (Item, bool) { return m.table.take(key) }
 
-// Set stores an item, to which the caller has a reference. Of a copy it stores another, which is packed.
+// Set stores an item. The caller must have a reference to it, and keeps it. Of a Copy, a packed copy is stored.
 func (m *Memory) Set(key string, item Item) {
 	m.table.update(key, func(Item) Item { return item })
 }
@@ -69,7 +68,7 @@ func (m *Memory) Seen(member policy.Member) bool { return m.seen.Has(invalidatio
 // Delete removes an item.
 func (m *Memory) Delete(key string) { m.table.update(key, func(Item) Item { return nil }) }
 
-// deleteVariant removes what is stored under variant, and that from the list under key.
+// deleteVariant removes the item under variant, and variant from the Variants under key.
 func (m *Memory) deleteVariant(key, variant string) {
 	m.table.update(key, func(old Item) Item {
 		v, varies := old.(*Variants)

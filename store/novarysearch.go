@@ -12,11 +12,10 @@ import (
 // maxSearches is how many different search variances of one path are remembered.
 const maxSearches = 4
 
-// searches are the search variances that answers of a path came with, the latest first. It is stored under the path's key
-// and immutable.
+// searches holds the search variances that answers of a path had, the latest first. It is stored under the path's key, and immutable.
 type searches struct{ rules []httpcache.SearchVariance }
 
-// alias says under which key the copy is that serves all queries which a search variance makes alike.
+// alias holds the key of the copy that answers all queries that one search variance makes equivalent.
 type alias struct{ key string }
 
 func (s *searches) cost() int {

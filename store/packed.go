@@ -9,19 +9,18 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// packed is what a stored copy consists of. It stands in one block with the rest, in this order and without anything between:
+// packed is the fixed part of a stored copy. A copy is one block of memory with these parts, in this order and without gaps:
 //
-//	entry    links, and what the key is       entryOf(c)
-//	Copy     with this                        c
+//	entry    links of the table               entryOf(c)
+//	Copy     with packed                      c
 //	names    a word each                      Members, without those of the family
-//	wide     where flagWide
-//	plain    a word, where coded              Length
+//	wide     only with flagWide
+//	plain    a word, only with a coding       Length
 //	key      without the family's prefix      for the table
 //	asked    head    body
 //
-// Everything has its place by its own lengths, so that a block can be copied to another place as it is. There is one for each copy: what is
-// the same for many is in a family or a list, and what most copies have no more of than fits in few bits stands in as many; where one thing
-// does not fit, all such things stand in words of their own (wide).
+// The offset of each part follows from the lengths of the parts, so that a block can be moved by copying it. Blocks are kept small: what many copies
+// share is in a family or a list, and numbers that are mostly small have few bits. If one of these does not fit, all of them are in wide.
 type packed struct {
 	initialAge uint32    // ns
 	received   [4]uint32 // the time.Time without its location, see timeWords
@@ -29,14 +28,14 @@ type packed struct {
 	bodyLength uint32
 	headLength uint32
 
-	date                uint16 // seconds of the Unix time from that of received on, modulo 2^16; dateIsReceived: that, to the nanosecond
+	date                uint16 // Unix time of Lifetime.Date less that of received, in seconds, as an int16; dateIsReceived: equal to received
 	revalidate, ifError uint16 // see shortOf
 	status              uint16
-	names               uint16 // without those of the family
-	vary                uint16 // in lists
-	family              uint16 // in families
+	names               uint16 // how many names the block has
+	vary                uint16 // number in lists
+	family              uint16 // number in families
 	keyLength           uint16 // without the family's prefix
-	room                uint16 // in rooms; 0: the copy is not packed
+	room                uint16 // number in rooms; 0: the copy is not packed
 	askedLength         uint8
 	flags               uint8
 }
@@ -45,19 +44,19 @@ const (
 	flagMustRevalidate = 1 << iota
 	flagNoCache
 	flagWide
-	// flagLocal says that received is in the location of this process; else in UTC.
+	// flagLocal: received is in time.Local; otherwise in UTC.
 	flagLocal
-	// flagValidator is what WorthKeeping has to be told for the copy to be kept for so long.
+	// flagValidator: Lifetime.Keep is WorthKeeping(true); otherwise WorthKeeping(false).
 	flagValidator
-	// flagShares says that the copy has the names of its family, too.
+	// flagShares: the copy also has all names of its family.
 	flagShares
 
-	codingAt = 6 // above the flags: the coding
+	codingAt = 6 // bit at which the coding begins, above the flags
 
 	dateIsReceived = 1 << 15
 )
 
-// wide is everything that may not fit elsewhere, in units of ns and bytes.
+// wide has everything that may not fit into packed: seconds of a Unix time, nanoseconds and bytes.
 type wide struct {
 	date, dateNanoseconds                          int64
 	initialAge, fresh, revalidate, ifError, keep   time.Duration
@@ -81,7 +80,7 @@ func entryOf(c *Copy) *entry { return (*entry)(unsafe.Add(unsafe.Pointer(c), -in
 
 func copyOf(e *entry) *Copy { return &(*cell)(unsafe.Pointer(e)).copied }
 
-// lengths are those of what stands behind the names.
+// lengths are the lengths, in bytes, of the variable parts of a block.
 type lengths struct{ key, asked, head, body int }
 
 func (p *packed) lengths(c *Copy) lengths {
@@ -92,7 +91,7 @@ func (p *packed) lengths(c *Copy) lengths {
 	return lengths{int(p.keyLength), int(p.askedLength), int(p.headLength), int(p.bodyLength)}
 }
 
-// places says where each part is, from the beginning of the Copy.
+// places has the offset of each part from the beginning of the Copy.
 type places struct{ wide, plain, key, asked, head, body, end int }
 
 func (p *packed) places(l lengths) (at places) {
@@ -121,7 +120,7 @@ func text(c *Copy, at, end int) string {
 	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(c), at)), end-at)
 }
 
-// key is what the block has of the key.
+// key is the key without the family's prefix.
 func (p *packed) key(c *Copy) string {
 	if p.flags&flagWide != 0 {
 		at := p.placesOf(c)
@@ -136,7 +135,7 @@ func (p *packed) asked(c *Copy) string {
 	return text(c, at.asked, at.head)
 }
 
-// headAt is places.head where nothing is wide, which a hit asks for several times.
+// headAt is places.head without flagWide. It is separate because a hit needs it several times.
 func (p *packed) headAt() int {
 	at := int(copySize) + wordSize*int(p.names) + int(p.keyLength) + int(p.askedLength)
 	if p.flags>>codingAt != 0 {
@@ -174,7 +173,7 @@ func (p *packed) ownNames(c *Copy) []invalidation.ID {
 	return unsafe.Slice((*invalidation.ID)(unsafe.Add(unsafe.Pointer(c), copySize)), int(p.names))
 }
 
-// members are all names: a view, or where there are some of the family, in room, which is empty.
+// members returns all members, sorted: as a view, or, if some are in the family, appended to room, which must be empty.
 func (p *packed) members(c *Copy, room []invalidation.ID) []invalidation.ID {
 	own := p.ownNames(c)
 	if p.flags&flagShares == 0 {
@@ -194,7 +193,7 @@ func (p *packed) members(c *Copy, room []invalidation.ID) []invalidation.ID {
 	return append(append(room, shared...), own...)
 }
 
-// membersIn are the Members, for which there is room if they must not be allocated.
+// membersIn is Members without an allocation, if room, which must be empty, has enough capacity.
 func (c *Copy) membersIn(room []invalidation.ID) []invalidation.ID {
 	if !c.isPacked() {
 		return c.made().members
@@ -238,14 +237,14 @@ func (p *packed) lifetime(c *Copy) (l httpcache.Lifetime) {
 	return l
 }
 
-// timeWords are what a time consists of but for its location, which comes last: it is a pointer, and may be to something that Go's
-// collector has to see.
+// timeWords are the words of a time.Time before its location. The location, which comes last, is a pointer that Go's collector may have to see, and so
+// must not be in a block.
 func timeWords(t *time.Time) *[4]uint32 { return (*[4]uint32)(unsafe.Pointer(t)) }
 
-// shortUnits are those of which a short duration is a multiple: what people write down is one of few of them.
+// shortUnits are the units in which shortOf expresses durations. Configured durations are small multiples of one of them.
 var shortUnits = [...]time.Duration{time.Millisecond, time.Second, time.Minute, time.Hour}
 
-// shortOf is a duration in fourteen bits, above two that say the unit. It may be another duration: durationOf tells.
+// shortOf packs a duration into fourteen bits for a number and two for its unit. The caller must check with durationOf whether it fits.
 func shortOf(d time.Duration) uint16 {
 	for i, unit := range shortUnits {
 		if n := d / unit; d%unit == 0 && n >= 0 && n < 1<<14 {
@@ -257,7 +256,7 @@ func shortOf(d time.Duration) uint16 {
 
 func durationOf(short uint16) time.Duration { return time.Duration(short>>2) * shortUnits[short&3] }
 
-// packingOf is the fixed part of a copy, of whose key the block has so many bytes, and the wide one if it is needed.
+// packingOf returns the packed and the wide of a copy, whose block has keyLength bytes of its key.
 func packingOf(c *Copy, keyLength int) (p packed, w wide) {
 	life := c.Life()
 	w = wide{
@@ -306,7 +305,7 @@ func packingOf(c *Copy, keyLength int) (p packed, w wide) {
 	return p, w
 }
 
-// packing is a copy on its way into a block.
+// packing is everything that is written into the block of a copy.
 type packing struct {
 	packed
 	wide  wide
@@ -315,15 +314,15 @@ type packing struct {
 	names []invalidation.ID // without those of the family
 }
 
-// size is how long its block has to be.
+// size is the size of the block, in bytes.
 func (p *packing) size() int {
 	return int(entrySize) + p.places(lengths{len(p.key), len(p.from.Asked()), len(p.from.Head()), len(p.from.Body())}).end
 }
 
-// pack fills a block that is large enough. Its entry is blank.
+// pack fills a block of at least size bytes behind its entry, and returns the packed copy, with one reference.
 func (p *packing) pack(at *cell) *Copy {
 	c := &at.copied
-	// What a copy has of atomics is moved as it is: nobody else has the new one yet.
+	// The atomics of the copy are copied as plain bytes: no other goroutine has the new copy yet.
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(c)), copySize), unsafe.Slice((*byte)(unsafe.Pointer(p.from)), copySize))
 	c.packed = p.packed
 	c.Use.references.Store(1)

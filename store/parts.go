@@ -7,9 +7,8 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Parts is what is there of one response of which not all has come (RFC 9111 §3.3). It is an Item of its own, kept under
-// a key of its own, so that nothing that looks for a Copy can take it for one. It is immutable and stays in memory. References to
-// it are counted in Of.
+// Parts has the stored parts of one incomplete response (RFC 9111 §3.3). It is an Item of its own, under a key of its own, so that a look-up of a Copy
+// cannot take it for one. It is immutable, and is not written to the tiers below memory. References to it are counted in Of.
 type Parts struct {
 	// Of describes the response as it last came: header of the whole, lifetime, members and stamp. It has status 206 and
 	// no body.
@@ -28,10 +27,10 @@ type piece struct {
 
 func (p piece) end() int64 { return p.first + int64(len(p.bytes)) }
 
-// maxPieces bounds how many stretches are kept apart: a client that asks for single bytes shall not make a list of them.
+// maxPieces bounds how many pieces there may be: a client that asks for single bytes must not make a long list of them.
 const maxPieces = 256
 
-// NewParts is one part of a response whose size is known. data must not be empty. A reference to of is one to the parts.
+// NewParts makes Parts of one part of a response. data must not be empty. The caller's reference to of becomes one to the Parts.
 func NewParts(of *Copy, part httpcache.PartOf, data []byte) *Parts {
 	return &Parts{Of: of, Size: part.Size, pieces: []piece{{first: part.First, bytes: data}}}
 }
@@ -49,8 +48,8 @@ func (p *Parts) Have() []httpcache.Span {
 	return have
 }
 
-// Bytes is a stretch that lies within one of Have, in as many slices as it came in. The caller must have a reference to the parts,
-// may read the bytes until that is given back, and must not write to them.
+// Bytes returns the bytes of a stretch that lies within one of Have, in as many slices as they came in. The caller must have a reference to the parts,
+// may read the bytes until it gives the reference back, and must not write to them.
 func (p *Parts) Bytes(s httpcache.Span) [][]byte {
 	var parts [][]byte
 	for _, x := range p.pieces {
@@ -87,14 +86,14 @@ func (p *Parts) Whole() (body []byte, ok bool) {
 	return body, true
 }
 
-// with is p and the older parts of the same whole, of at most limit bytes. The newer bytes stay where both have some. The caller has
-// a reference to both, and one more to what is returned.
+// with combines p with older parts of the same whole. Where both have bytes, those of p stay. If there would be more than limit bytes or maxPieces, it
+// returns p. The caller must have references to both, and gets one to the result.
 func (p *Parts) with(older *Parts, limit int64) *Parts {
 	next := &Parts{Size: p.Size, pieces: slices.Clone(p.pieces)}
 	for _, x := range older.pieces {
 		for _, hole := range p.holes() {
 			if first, end := max(x.first, hole.First), min(x.end(), hole.Last+1); first < end {
-				// Its own array: a corner of a large part shall not hold all of it.
+				// Cloned, so that a small rest of a large part does not keep all of it in memory.
 				kept := x.bytes[first-x.first : end-x.first]
 				if len(kept) < len(x.bytes) {
 					kept = slices.Clone(kept)
@@ -112,8 +111,8 @@ func (p *Parts) with(older *Parts, limit int64) *Parts {
 	return next
 }
 
-// updated describes a response of which more has come: what is said anew counts, the rest stays (RFC 9111 §3.4), and
-// whatever any part can be purged by purges all of them.
+// updated returns the description of a response of which another part has come: newer header fields replace older ones (RFC 9111 §3.4), and it has the
+// members of both, so that a purge of either part hits all.
 func updated(older, newer *Copy) *Copy {
 	header := older.Header()
 	newer.copyHeader(header)
@@ -158,7 +157,7 @@ func (p *Parts) cost() int {
 	return n
 }
 
-// partsKey is where the parts of what belongs under a storage key are. No storage key is the beginning of another.
+// partsKey is the key under which the parts for a storage key are stored. No storage key is a prefix of another.
 func partsKey(key string) string { return key + "p" }
 
 // LookupParts finds the parts for a request header under a storage key, and gives a reference to them; nil: none are there.
@@ -189,8 +188,9 @@ func (s *Store) LookupParts(key string, h http.Header) *Parts {
 	}
 }
 
-// PutParts keeps a part, to which the caller has a reference and keeps it, for the request header that fetched it. It returns what is
-// there now, and a reference to that: the part together with what is there already, if combine allows it, and up to limit bytes.
+// PutParts stores a part for the request header that has fetched it. It returns the Parts that are stored now, with a reference: the part combined with
+// stored parts, if combine allows that and there are at most limit bytes. The caller must have a reference to p, and keeps it. combine is called
+// within the atomic update of the key.
 func (s *Store) PutParts(key string, h http.Header, p *Parts, limit int64, combine func(older *Parts) bool) *Parts {
 	s.parted.Store(true)
 	now := p

@@ -7,21 +7,21 @@ import (
 	"unsafe"
 )
 
-// What is told apart by what clients prefer has storage keys of its own, all of which begin with that of the URL. So that a client which
-// makes up preferences fills no memory with copies of one URL, the keys are listed beside them. A read does not look at the list: a copy
-// that is found is right, whatever the list says. The list may be evicted before the copies are; then it begins anew.
+// Copies that are kept apart by what clients prefer have storage keys of their own, all of which begin with the URL's key. They are listed, so that a
+// client that makes up preferences cannot fill the memory with copies of one URL. A read does not look at the list: a copy that it finds is right,
+// whatever the list says. The list may be evicted before the copies; then a new list begins.
 
-// preferencesKey is where the list of a URL is. The keys in it are longer, and others that begin with the URL's go on otherwise.
+// preferencesKey is the key of a URL's list. No storage key with the URL's key as its prefix goes on with preferencesMark alone.
 func preferencesKey(url string) string { return url + string(preferencesMark) }
 
 const preferencesMark = 'n'
 
-// Preferred notes that copy c of a URL is stored under key, which begins with the URL's and says what the client prefers, and lets go of
-// copies that were not read for the longest where there are more than MaxVariants, those counted that Vary tells apart under each key. It
-// returns the keys, which must not be changed; under some may be nothing.
+// Preferred lists that copy c of a URL is stored under key, which begins with url. If the URL then has more than MaxVariants copies, those that Vary
+// keeps apart under each key included, it drops the copies that were not read for the longest time, except c. It returns the listed keys, which must
+// not be changed; some may have no copy any more.
 func (s *Store) Preferred(url, key string, c *Copy) []string {
 	keys := s.preferredKeys(url, key)
-	for len(keys) > 1 && s.letGoOfOne(keys, c) { // under one key Put sees to it
+	for len(keys) > 1 && s.dropLeastRead(keys, c) { // with one key, Put keeps to the limit
 	}
 	return keys
 }
@@ -53,9 +53,9 @@ func (s *Store) preferredKeys(url, key string) []string {
 	return next.Keys
 }
 
-// letGoOfOne lets go of the copy that was not read for the longest, but for c, where there are more than MaxVariants under keys. It
-// reports whether it has.
-func (s *Store) letGoOfOne(keys []string, c *Copy) bool {
+// dropLeastRead drops the copy that was not read for the longest time, except c, if there are more than MaxVariants under keys. It reports whether it has
+// dropped one.
+func (s *Store) dropLeastRead(keys []string, c *Copy) bool {
 	copies, earliest := 0, int64(math.MaxInt64)
 	var least, under string
 	for _, key := range keys {
@@ -88,8 +88,8 @@ func (s *Store) letGoOfOne(keys []string, c *Copy) bool {
 	return true
 }
 
-// OtherPreferred reports whether copies of a URL were stored for clients that prefer something else, and none under key, of which the first
-// bytes are the URL's. The key is not kept.
+// OtherPreferred reports whether copies of a URL are listed for clients with other preferences, and none under key. The first url bytes of key are the
+// URL's key. key is not kept.
 func (s *Store) OtherPreferred(key []byte, url int) bool {
 	var buf [256]byte
 	at := append(append(buf[:0], key[:url]...), preferencesMark)
@@ -97,7 +97,7 @@ func (s *Store) OtherPreferred(key []byte, url int) bool {
 	return v != nil && !slices.ContainsFunc(v.Keys, func(k string) bool { return k == string(key) })
 }
 
-// forget removes what is stored under a key, with all that Vary tells apart there.
+// forget removes the item under a key, and all its variants.
 func (s *Store) forget(key string) {
 	if v := s.memory.variants(key); v != nil {
 		for _, k := range v.Keys {

@@ -2,9 +2,8 @@ package store
 
 import "cacheproxy/store/slab"
 
-// Entries give way as in S3-FIFO (Yang et al., SOSP '23): what comes for the first time waits in a short queue, and goes on to the long
-// one only if it was read meanwhile, or comes again soon after it had to leave. So a flood of URLs that are asked for once passes by what
-// is read again and again.
+// Entries are evicted as in S3-FIFO (Yang et al., SOSP '23): a new entry begins in a short queue, and gets into the long one only if it is read
+// meanwhile, or stored again soon after its eviction. So a flood of URLs that are asked for once does not displace what is read again and again.
 const (
 	nowhere   = iota
 	newcomers // the short queue
@@ -13,9 +12,9 @@ const (
 )
 
 const (
-	// newcomersShare is the part of the memory that newcomers have, one tenth.
+	// newcomersShare is the part of the memory for newcomers: one tenth.
 	newcomersShare = 10
-	// mostReads is up to how many reads of an entry are told apart.
+	// mostReads is up to how many reads of an entry are counted.
 	mostReads = 3
 )
 
@@ -25,7 +24,7 @@ type queue struct {
 	bytes       int64
 }
 
-// push has an entry begin in a queue. The caller of this and the following holds mu.
+// push adds an entry to a queue as its latest. The caller of this and of the following methods holds mu.
 func (t *table) push(in uint8, e *entry, bytes int64) {
 	q := &t.queues[in]
 	e.older, e.newer = q.first, 0
@@ -45,10 +44,10 @@ func (t *table) drop(e *entry, bytes int64) {
 	t.queues[e.queue()].bytes -= bytes
 }
 
-// moved tells the neighbours of an entry that it is at another place.
+// moved makes the neighbours of an entry refer to its new block.
 func (t *table) moved(e *entry) { t.join(e, e.self, e.self) }
 
-// join has the newer neighbour of an entry lead to older, and the older one to newer.
+// join makes the newer neighbour of an entry refer to older, and its older neighbour to newer.
 func (t *table) join(e *entry, older, newer slab.Ref) {
 	q := &t.queues[e.queue()]
 	if e.newer != 0 {
@@ -63,7 +62,7 @@ func (t *table) join(e *entry, older, newer slab.Ref) {
 	}
 }
 
-// makeRoom lets go of entries until what is there fits. The caller holds mu; kept stays, unless it is alone too large.
+// makeRoom evicts entries until the table is within its limit. kept is evicted only if it is the last entry and alone too large.
 func (t *table) makeRoom(kept *entry) {
 	spared := 0
 	for t.bytes() > t.limit.Load() {
@@ -74,11 +73,11 @@ func (t *table) makeRoom(kept *entry) {
 		}
 		e := t.at(t.queues[from].last)
 		if e == nil {
-			return // what is left is in use, and stands nowhere
+			return // only blocks of copies in use are left, which are in no queue
 		}
 		if reads := e.reads(); e == kept && t.entries.Load() > 1 || reads > 0 || spared < maxSpared && t.isHeld(e) {
 			if reads == 0 {
-				spared++ // it is being read, or has just come
+				spared++ // it is in use, or has just come
 			} else if from == residents {
 				e.setReads(reads - 1)
 			} else {
@@ -95,11 +94,11 @@ func (t *table) makeRoom(kept *entry) {
 	}
 }
 
-// maxSpared is how many entries in a row stay although they were not read, because somebody has them just then: to let go of those makes
-// no room, but who has one for long must not keep all others here.
+// maxSpared is how many unread entries in a row are spared because their copies are in use. Evicting those makes no room at once, but copies that are
+// in use for long must not keep all others from being evicted.
 const maxSpared = 64
 
-// requeue has an entry begin anew at the end of a queue.
+// requeue moves an entry to a queue as its latest.
 func (t *table) requeue(e *entry, to uint8) {
 	bytes := t.weight(e)
 	t.drop(e, bytes)
@@ -107,5 +106,5 @@ func (t *table) requeue(e *entry, to uint8) {
 	t.push(to, e, bytes)
 }
 
-// isHeld reports whether somebody has the copy of an entry.
+// isHeld reports whether the copy of an entry is in use: it has references beside the table's.
 func (*table) isHeld(e *entry) bool { return !e.isOther() && copyOf(e).Use.references.Load() > 1 }

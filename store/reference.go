@@ -5,11 +5,10 @@ import (
 	"sync/atomic"
 )
 
-// free is the count of a copy that nobody has and that is stored nowhere: so far below zero that no number of goroutines brings it
-// up again.
+// free is the reference count of a copy without references. It is so far below zero that no number of concurrent Adds makes it positive again.
 const free = math.MinInt32 / 2
 
-// watchers are told by tests what becomes of copies.
+// watchers are hooks of tests; see Watch.
 type watchers struct {
 	made  func(c *Copy, body []byte) []byte
 	freed func(c *Copy, body []byte)
@@ -18,10 +17,10 @@ type watchers struct {
 // watching is nil where nobody watches.
 var watching atomic.Pointer[watchers]
 
-// Watch is for tests. From now on made is told of each new copy. For one in Go's memory it returns the bytes that the copy has in the
-// place of body; that is nil where the copy is packed, or shares the body of another. Freed is told of each copy that becomes free, and
-// gets the bytes that become free with it: nil where another copy has them still. After that, what was packed is overwritten, so that who
-// uses it nevertheless does not go on unnoticed. Both may be called with locks held. Watch must be called before the first copy is made.
+// Watch is for tests. From now on made is called for each new copy. For a copy in Go's memory, it returns the bytes that the copy uses instead of body;
+// body is nil if the copy is packed, or shares the body of another. freed is called for each copy that becomes free, with the bytes that become free
+// with it; nil: another copy still has them. Then the block of a packed copy is overwritten, so that a use of it is noticed. Both may be called with
+// locks held. Watch must be called before the first copy is made; made nil ends it.
 func Watch(made func(c *Copy, body []byte) []byte, freed func(c *Copy, body []byte)) {
 	if made == nil {
 		watching.Store(nil)
@@ -30,7 +29,7 @@ func Watch(made func(c *Copy, body []byte) []byte, freed func(c *Copy, body []by
 	watching.Store(&watchers{made, freed})
 }
 
-// tellMade tells who watches of a new copy.
+// tellMade calls the made hook, if there is one, and returns the body to use.
 func tellMade(c *Copy, body []byte) []byte {
 	if w := watching.Load(); w != nil {
 		return w.made(c, body)
@@ -38,7 +37,7 @@ func tellMade(c *Copy, body []byte) []byte {
 	return body
 }
 
-// tellFreed tells who watches of a copy that is free, and reports whether anybody does.
+// tellFreed calls the freed hook, and reports whether there is one.
 func tellFreed(c *Copy, body []byte) bool {
 	w := watching.Load()
 	if w != nil {
@@ -66,11 +65,11 @@ func (c *Copy) share(other *Copy) *Copy {
 	return c
 }
 
-// Take adds a reference to a copy in Go's memory for one who has none yet. It reports false where the copy is free. (Of a copy that is
-// stored, who has no reference must not even ask: Memory.Take does, while it holds what keeps the copy there.)
+// Take adds a reference to a copy in Go's memory for a goroutine that has none yet. It reports false if the copy is free. It must not be called for a
+// packed copy, whose block may be reused: Memory.Take adds references to those, while it holds the lock that keeps the copy in the table.
 //
-// Owner W gives back the last reference while reader R takes one. If R's comes before W's exchange in Release, that fails, and R has
-// the copy, as if W had come later. If it comes after, the count is below zero, and R takes back what it has added.
+// Owner W gives back the last reference while reader R takes one. If R's Add comes before W's CompareAndSwap in Release, the swap fails, and R has the
+// copy, as if W had come later. If it comes after, the count is far below zero, and R undoes its Add.
 func (c *Copy) Take() bool {
 	if c.Use.references.Add(1) > 0 {
 		return true
@@ -95,12 +94,13 @@ func (c *Copy) Release() {
 	switch n := c.Use.references.Add(-1); {
 	case n < 0:
 		panic("store: a reference to a copy is given back twice")
-	case n == 0 && c.Use.references.CompareAndSwap(0, free): // else somebody has taken it meanwhile
+	case n == 0 && c.Use.references.CompareAndSwap(0, free): // otherwise Take has added a reference meanwhile
 		c.end()
 	}
 }
 
-// end is the end of a copy that is free. One in Go's memory is left to the garbage collector, with its body if no other has that.
+// end releases what a free copy has: its block if it is packed; otherwise its reference to the copy whose body it shares. The rest is left to the
+// garbage collector.
 func (c *Copy) end() {
 	if c.isPacked() {
 		roomOf(c).free(c)
@@ -125,7 +125,7 @@ func (p *Parts) Release() {
 	}
 }
 
-// counted is the copy in which references to an item are counted; nil: they are not.
+// counted is the copy in which references to an item are counted; nil: they are not counted.
 func counted(item Item) *Copy {
 	switch item := item.(type) {
 	case *Copy:

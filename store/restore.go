@@ -8,9 +8,9 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Restore makes a copy again from what another process has kept of one: its status, its Head, its body and the coding that the
-// body is held in, with the length of the body without it. Nothing is taken on trust: a head that could not have been written
-// here is refused. The caller has a reference to the copy. Life, Vary, Members, Stamp and Digest are the caller's to set.
+// Restore makes a copy from what another process has stored of one: status, Head, body, the coding in which the body is held, and the length of the body
+// without it. The values are checked: it fails if the head could not have been written by this package. The caller gets a reference, and has to
+// set Life, Vary, Asked, Members, Stamp and Digest.
 func Restore(status int, head string, body []byte, coding httpcache.Coding, length int) (*Copy, error) {
 	if status < 200 || status > 999 {
 		return nil, errors.New("restore copy: it has no final status")

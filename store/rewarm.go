@@ -5,22 +5,21 @@ import (
 	"errors"
 )
 
-// Rewarm begins another round of writing to the tiers below memory what memory has: for when a tier may have lost what it
-// held. Each copy is written when it is next read, so that what is read most is there first and what nobody reads is not
-// written at all.
+// Rewarm is called when a tier may have lost its copies. It begins another round: each copy in memory is written to the tiers again when it is next read,
+// so that the copies that are read most are written first, and those that are not read are not written.
 func (s *Store) Rewarm() { s.round.Add(1) }
 
-// Lacks reports whether the tiers below memory may lack a copy that was just read. It says so once in each round, and costs
-// two atomic loads.
+// Lacks reports whether a copy that was just read has to be written to the tiers below memory. It reports true once in each round, to one caller. Usually
+// it costs two atomic loads.
 func (s *Store) Lacks(c *Copy) bool {
 	round := s.round.Load() << roundAt
 	return c.Use.state.Load()>>roundAt<<roundAt != round && c.Use.alter(rounds, round) != round
 }
 
-// StillLacks takes back that a copy was asked for by Lacks: nobody has written it.
+// StillLacks undoes that Lacks has reported true, because the copy was not written: the next call of Lacks reports true again.
 func (s *Store) StillLacks(c *Copy) { c.Use.alter(rounds, (s.round.Load()-1)<<roundAt) }
 
-// writtenBelow notes that the tiers below have a copy, or are about to.
+// writtenBelow notes that a copy is in the tiers below memory, or about to be written.
 func (s *Store) writtenBelow(c *Copy) { c.Use.alter(rounds, s.round.Load()<<roundAt) }
 
 // rounds are the bits of Use.state that say the round.

@@ -9,8 +9,8 @@ import (
 	"cacheproxy/store/slab"
 )
 
-// room is where copies are packed: memory that is not Go's, and what they have in common. It outlives its Memory for as long as
-// somebody has a copy.
+// room is the memory, not Go's, of the packed copies of one Memory, with the lists and families that they share. It outlives the Memory as long as one of
+// its copies is in use.
 type room struct {
 	heap     slab.Heap
 	lists    lists
@@ -20,10 +20,11 @@ type room struct {
 	closed atomic.Bool // its Memory is gone
 }
 
-// rooms are numbered from one. A packed copy says the number of its own: a pointer to it Go's collector would not see. The slice is never written to.
+// rooms has all rooms, by number from one. A packed copy has the number of its room, because Go's collector would not see a pointer in it. The slice is
+// replaced, and never written to.
 var rooms atomic.Pointer[[]*room]
 
-// roomOf is where a packed copy is.
+// roomOf is the room of a packed copy.
 func roomOf(c *Copy) *room { return (*rooms.Load())[c.packed.room] }
 
 func newRoom() *room {
@@ -56,7 +57,7 @@ func newRoom() *room {
 // poison is what overwrites the block of a copy that is free where tests watch: who uses it then does not go on unnoticed.
 const poison = 0xdb
 
-// free gives the block of a copy back that nobody has.
+// free gives back the block of a copy without references, and its uses of a list and a family.
 func (r *room) free(c *Copy) {
 	r.lists.give(c.packed.vary)
 	family := c.packed.family
@@ -64,7 +65,7 @@ func (r *room) free(c *Copy) {
 	r.families.give(family)
 }
 
-// release gives the block of a copy back that is free, or stands in another block by now.
+// release gives back the block of a copy that is free, or that was moved to another block.
 func (r *room) release(c *Copy) {
 	e := entryOf(c)
 	if tellFreed(c, c.Body()) {
@@ -77,7 +78,7 @@ func (r *room) release(c *Copy) {
 	r.forget()
 }
 
-// forget lets Go's collector have a room that nobody has anything of.
+// forget removes a room from rooms when its Memory is gone and no block of it is in use.
 func (r *room) forget() {
 	for r.closed.Load() && r.heap.Used() == 0 {
 		known := rooms.Load()

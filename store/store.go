@@ -15,7 +15,8 @@ type Store struct {
 	below  []Tier // the nearest first
 	round  atomic.Uint32
 
-	// What was never put need not be looked for, by keys that a miss would make for nothing else. Each is set before the first is put.
+	// aliased, parted and marked say whether an alias, Parts or a Mark was ever stored; if not, a miss need not make keys to look for one. Each is
+	// set before the first is stored.
 	aliased, parted, marked atomic.Bool
 }
 
@@ -25,7 +26,7 @@ func New(m *Memory, below ...Tier) *Store { return &Store{memory: m, below: belo
 // Memory is the tier in this process.
 func (s *Store) Memory() *Memory { return s.memory }
 
-// Found is what a look-up came upon. Whoever has it has a reference to Copy, and must call Release once.
+// Found is the result of a look-up. It has a reference to Copy: the caller of the look-up must call Release once.
 type Found struct {
 	// Copy is the copy selected by the request; nil: none.
 	Copy *Copy
@@ -33,13 +34,12 @@ type Found struct {
 	Key string
 	// Variants is set when the URL has variants, whether or not one was selected.
 	Variants *Variants
-	// Unselected says that there is a copy, for requests without a field that this one has.
+	// Unselected says that there is a copy, but only for requests without a field that this one has.
 	Unselected bool
 }
 
-// Lookup finds the copy for a request header under a storage key. The key is not kept unless Found says otherwise; so it may
-// point into a buffer that is used again. selected are fields that only copies may answer which were told apart by those of
-// them that the header has.
+// Lookup finds the copy for a request header under a storage key. Only Found.Key may refer to key, which may be in a buffer that is reused. A copy
+// answers only if its Vary has every field of selected that the header has.
 func (s *Store) Lookup(key string, h http.Header, now time.Time, selected ...string) Found {
 	item, ok := s.memory.Take(key)
 	if !ok {
@@ -59,8 +59,8 @@ func (s *Store) Lookup(key string, h http.Header, now time.Time, selected ...str
 	}
 }
 
-// selectVariant looks for the most recent copy that a request header selects (RFC 9111 §4.1), and for no error where there is
-// one that may stand in for it.
+// selectVariant finds the most recent copy that a request header selects (RFC 9111 §4.1). It prefers a copy that may stand in for an error to a copy of
+// the error.
 func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.Time, selected []string) Found {
 	found := Found{Variants: v}
 	for _, names := range v.Selections {
@@ -79,7 +79,7 @@ func (s *Store) selectVariant(key string, v *Variants, h http.Header, now time.T
 	return found
 }
 
-// improve takes over a copy that was taken where it is better than the one that is there, and gives the other one back.
+// improve replaces the copy in f by c if c is better, and releases the other one. It takes over the reference to c.
 func (f *Found) improve(c *Copy, key string, now time.Time) {
 	if !better(c, f.Copy, now) {
 		c.Release()
@@ -127,9 +127,9 @@ func (s *Store) Put(key string, h http.Header, c *Copy) {
 	}
 }
 
-// leastRead is the variant of a URL that gives way to another one where there are as many as there may be: the one that was not read
-// for the longest, and before all that were read the oldest of those that were not, since being fetched is no read. A client that
-// makes up values of a field that selects then displaces what it has made up, and not what is read all the time. Empty: there is room.
+// leastRead is the variant of a URL that has to go for another one: the oldest of those that were never read (being fetched is no read), or else the one
+// that was not read for the longest time. So a client that makes up values of a field that Vary names displaces its own copies, and not those that are
+// read all the time. Empty: there is room for another.
 func (s *Store) leastRead(key string) string {
 	v := s.memory.variants(key)
 	if v == nil || len(v.Keys) < MaxVariants {
@@ -144,7 +144,7 @@ func (s *Store) leastRead(key string) string {
 	return least
 }
 
-// lastRead is when what is stored under a key was last read, by orderOfReads. The least there is: nothing is stored there any more.
+// lastRead is when the item under a key, or a variant of it, was last read, by orderOfReads; math.MinInt64: nothing is stored there any more.
 func (s *Store) lastRead(key string) int64 {
 	read := s.lastReadOf(key)
 	if v := s.memory.variants(key); v != nil {
@@ -166,8 +166,8 @@ func (s *Store) lastReadOf(key string) int64 {
 	return read
 }
 
-// newer is c unless old is a copy fetched later. The copy that takes the place of another was read when that was: else what is renewed
-// all the time would be the first to give way.
+// newer is c, unless old is a copy that was fetched later. A copy that replaces another inherits when that was last read: otherwise a copy that is renewed
+// often would be the first to be dropped.
 func newer(old Item, c *Copy) Item {
 	if later(old, c) {
 		return old

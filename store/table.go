@@ -9,21 +9,21 @@ import (
 	"cacheproxy/store/slab"
 )
 
-// table finds items by their keys, and lets go of some where all together take more than they may.
+// table is a hash table of items by their keys. It evicts entries to stay within a limit of bytes.
 //
 // # The invariant
 //
 // Whenever nobody holds mu,
 //
-//	bytes = blocks in use, of entries and of copies that have left and that somebody still has
+//	bytes = blocks in use, of entries and of copies that have left the table and are still in use
 //	      + entryOverhead for each entry
-//	      + what items take that are in Go's memory
-//	      ≤ limit, unless what is left cannot be let go of
+//	      + the cost of items in Go's memory
+//	      ≤ limit, unless what is left cannot be evicted
 //
-// and the pages that the blocks stand in are no more than what is used, a sixteenth of the limit, and slack: what has become thinly
-// used is moved together (compact).
+// and the pages that the blocks are in are at most the bytes of the blocks, plus a sixteenth of the limit, plus slack: compact moves the blocks of thinly
+// used pages together.
 //
-// Entries have no pointers that Go's collector follows, and it does not look at them.
+// Entries are not in Go's memory, and have no pointers, so that Go's collector does not look at them.
 type table struct {
 	room   *room
 	index  slab.Heap // of the shards' buckets
@@ -35,7 +35,7 @@ type table struct {
 	entries   atomic.Int64
 	others    atomic.Int64 // bytes of items in Go's memory
 
-	// mu is held for every change. Who reads holds the lock of a shard alone.
+	// mu is held for every change. Readers hold only the lock of a shard.
 	mu     lockorder.Mutex[lockorder.Copies]
 	queues [queues]queue // guarded by mu
 	ghosts ghosts        // guarded by mu
@@ -50,11 +50,11 @@ const (
 	shardCount = 1 << shardBits
 	// leastBuckets is how many buckets a shard begins with.
 	leastBuckets = 16
-	// entryOverhead is what an entry takes beside its block, at the most, in bytes: a place in its shard's buckets, and one among the ghosts.
+	// entryOverhead is how many bytes an entry takes beside its block, at most: in the buckets of its shard, and in the ghosts.
 	entryOverhead = 4 + 8
-	// perBucket is how many entries of a shard there are for each bucket before it gets more.
+	// perBucket is how many entries a shard may have for each bucket before it gets more buckets.
 	perBucket = 2
-	// slack is what is not worth moving anything for.
+	// slack is how many bytes of unused pages are accepted without moving blocks.
 	slack = 4 << 20
 )
 
@@ -64,8 +64,8 @@ type shard struct {
 	buckets []slab.Ref // guarded by mu; in the table's index
 	block   slab.Ref   // of buckets
 	entries int
-	items   []Item   // in Go's memory, at the places that their entries say; the first place is nobody's; guarded by mu
-	unused  []uint32 // places in items
+	items   []Item   // items in Go's memory, by other.item; items[0] is not used; guarded by mu
+	unused  []uint32 // unused indexes of items; guarded by mu
 	_       [64]byte // keeps the locks of two shards off one cache line
 }
 
@@ -171,7 +171,7 @@ func (t *table) take(key string) (Item, bool) {
 	return item, true
 }
 
-// peek has look see the item of a key as long as it is there; it is not called where there is none. look must not call the table.
+// peek calls look, with the lock of the shard held, with the item of a key, if there is one. look must not call the table.
 func (t *table) peek(key string, look func(Item)) {
 	h := t.hash(key)
 	s := t.shard(h)
@@ -182,8 +182,8 @@ func (t *table) peek(key string, look func(Item)) {
 	}
 }
 
-// update replaces the item of a key by what f makes of it; see Memory.update. Nil removes it. It gives what is stored now, as f gave it, if that is
-// not what was there.
+// update replaces the item of a key by the result of f; see Memory.update. If f returns nil, the item is removed. update returns the result of f if it was
+// stored; nil: nothing was stored, or the item stayed as it was.
 func (t *table) update(key string, f func(Item) Item) (stored Item) {
 	h := t.hash(key)
 	s := t.shard(h)
@@ -206,7 +206,7 @@ func (t *table) update(key string, f func(Item) Item) (stored Item) {
 	if next != nil {
 		made = t.enter(h, s, key, next)
 	}
-	// Readers find the old one or the new one.
+	// Both in one step, so that readers find either the old item or the new one.
 	s.mu.Lock()
 	if e != nil {
 		t.unlink(s, e)
@@ -232,7 +232,7 @@ func (t *table) update(key string, f func(Item) Item) (stored Item) {
 	return next
 }
 
-// enter makes the entry of an item; nil: there is no room for it.
+// enter makes the block of an item; nil: there is no memory for it, or it does not fit into the table. The caller holds mu.
 func (t *table) enter(h uint64, s *shard, key string, item Item) *entry {
 	c, isCopy := item.(*Copy)
 	if !isCopy {
@@ -274,7 +274,7 @@ func (t *table) enter(h uint64, s *shard, key string, item Item) *entry {
 	return &at.entry
 }
 
-// packing is how a copy is packed under a key. The caller holds mu, until it is packed.
+// packing works out the block of a copy under a key, and adds a use of its family. The caller holds mu until the block is filled.
 func (t *table) packing(key string, c *Copy, vary uint16) packing {
 	family, own, shares := t.room.families.take(key, c.Members())
 	p := packing{from: c, key: key, names: own}
@@ -289,7 +289,7 @@ func (t *table) packing(key string, c *Copy, vary uint16) packing {
 	return p
 }
 
-// place finds a place for an item in Go's memory.
+// place stores an item in the shard's items, and returns its index.
 func (t *table) place(s *shard, item Item) (at uint32) {
 	t.others.Add(int64(item.cost()))
 	s.mu.Lock()
@@ -317,7 +317,8 @@ func (t *table) link(s *shard, e *entry) {
 	t.entries.Add(1)
 }
 
-// grow gives a shard twice as many buckets. There are so many shards that one is soon done.
+// grow doubles the buckets of a shard. Since there are many shards, each has few entries, and growing does not take long. The caller holds the lock of
+// the shard.
 func (t *table) grow(s *shard) {
 	n := max(leastBuckets, 2*len(s.buckets))
 	block, ok := t.index.Alloc(refSize * n)
@@ -325,7 +326,7 @@ func (t *table) grow(s *shard) {
 		if len(s.buckets) == 0 {
 			panic("store: the system has no memory for the table of copies")
 		}
-		return // buckets become longer
+		return // without memory for more buckets, the present ones get longer
 	}
 	buckets := unsafe.Slice((*slab.Ref)(block.At), n)
 	clear(buckets)
@@ -345,7 +346,7 @@ func (t *table) grow(s *shard) {
 // refSize is what a place in a bucket takes.
 const refSize = int(unsafe.Sizeof(slab.Ref(0)))
 
-// leadingTo is the link in its bucket that leads to an entry. The caller holds mu, or the lock of the shard.
+// leadingTo returns the link in the entry's bucket that refers to it. The caller holds mu, or the lock of the shard.
 func (t *table) leadingTo(s *shard, e *entry) *slab.Ref {
 	link := &s.buckets[e.hash&uint32(len(s.buckets)-1)]
 	for *link != e.self {
@@ -370,7 +371,7 @@ func (t *table) remove(h uint64, e *entry) {
 	t.left(h, s, e)
 }
 
-// left ends an entry that no reader finds any more. The caller holds mu.
+// left releases an entry that was unlinked, so that no reader finds it any more. The caller holds mu.
 func (t *table) left(h uint64, s *shard, e *entry) {
 	t.drop(e, t.weight(e))
 	t.entries.Add(-1)
@@ -391,14 +392,14 @@ func (t *table) left(h uint64, s *shard, e *entry) {
 	t.room.heap.Free(e.self)
 }
 
-// close lets go of everything.
+// close evicts everything. The table must not be used afterwards.
 func (t *table) close() {
 	t.fit(0)
 	t.room.closed.Store(true)
 	t.room.forget()
 }
 
-// fit changes the limit. What is beyond it leaves.
+// fit sets the limit, and evicts what is beyond it.
 func (t *table) fit(limit int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -2,7 +2,7 @@ package store
 
 import "net/http"
 
-// tellingFields are those by which two answers with the same body mean different things to a client.
+// tellingFields are the response fields because of which two answers with the same body mean different things to a client.
 var tellingFields = [...]string{
 	"Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Origin", "Access-Control-Expose-Headers",
 	"Content-Disposition", "Content-Encoding", "Content-Language", "Content-Location", "Content-Type", "Link", "Location", "Www-Authenticate",

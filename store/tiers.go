@@ -12,23 +12,21 @@ import (
 )
 
 var (
-	// ErrDown says that a tier is known not to answer and was not asked. Whoever notices first that it does not says so;
-	// nobody else need.
+	// ErrDown says that a tier is known not to answer, and was not asked. Callers need not log it: the tier logs once that it is down.
 	ErrDown = errors.New("the tier is down")
-	// ErrBusy says that a tier takes no more for the moment, and did not take this.
+	// ErrBusy says that a tier has too many writes under way, and has not written the item.
 	ErrBusy = errors.New("the tier has as much to write as it may")
 )
 
-// Tier is a place for items below the memory of the process: larger, slower, and it may fail. It must be safe for concurrent
-// use. What it gives is asked of the ledger like any other copy, so it may give what was invalidated.
+// Tier stores items below the memory of the process. It is larger and slower, and may fail. It must be safe for concurrent use. It may return copies that
+// were invalidated: they are checked against the ledger like any other copy.
 type Tier interface {
-	// Get gives the item under a storage key, and a reference to it; nil: there is none.
+	// Get returns the item under a storage key, with a reference to it; nil: there is none.
 	Get(ctx context.Context, key string) (Item, error)
-	// Put keeps what an item says, or fails with ErrBusy at once where too much is on its way already. It must not
-	// change the item, and reads it only until it returns.
+	// Put stores an item. It fails with ErrBusy at once if too many writes are under way. It must not change the item, nor refer to it after it
+	// returns.
 	Put(ctx context.Context, key string, item Item) error
-	// Down reports whether the tier is known not to answer. It costs nothing to ask; Get and Put of a tier that is down fail
-	// with ErrDown at once.
+	// Down reports whether the tier is known not to answer; Get and Put then fail with ErrDown at once. It does no I/O.
 	Down() bool
 }
 
@@ -38,9 +36,9 @@ func (s *Store) Deep() bool { return len(s.below) > 0 }
 // Down reports whether a tier below memory is known not to answer.
 func (s *Store) Down() bool { return slices.ContainsFunc(s.below, Tier.Down) }
 
-// Promote looks for the copy in the tiers below memory, the nearest first, and brings what it finds into memory. selected is as
-// for Lookup. An error tells of tiers that failed; those after them were asked all the same, so Found counts either way, and is to be
-// released.
+// Promote looks for the copy in the tiers below memory, the nearest first, brings what it finds into memory, and returns the result of Lookup there.
+// selected is as for Lookup. The error tells which tiers have failed; the tiers after them were asked all the same, so that Found is valid in any case,
+// and must be released.
 func (s *Store) Promote(ctx context.Context, key string, h http.Header, now time.Time, selected ...string) (Found, error) {
 	item, err := s.raise(ctx, key, now)
 	if item == nil {
@@ -57,8 +55,8 @@ func (s *Store) Promote(ctx context.Context, key string, h http.Header, now time
 	return s.Lookup(key, h, now, selected...), err
 }
 
-// raise brings the item under a key from the nearest tier that has it into memory, and gives what memory holds then, without a
-// reference to it. Nil: no tier has any.
+// raise brings the item under a key from the nearest tier that has it into memory, and returns what memory then has there, without a reference. Nil: no
+// tier has one.
 func (s *Store) raise(ctx context.Context, key string, now time.Time) (held Item, failed error) {
 	for i, t := range s.below {
 		item, err := t.Get(ctx, key)
@@ -81,10 +79,9 @@ func (s *Store) raise(ctx context.Context, key string, now time.Time) (held Item
 	return nil, failed
 }
 
-// promoted is what memory holds after an item came up to it: a copy only gives way to one fetched later, and not to an error
-// that an instance without a copy has stored, as long as it may stand in for that. What memory knows of variants is joined with
-// what a tier below does. That the answers vary at all is something that another instance has found, after the copy without
-// variants that this one may hold.
+// promoted is what memory keeps of old, its own item, and item, which has come from a tier. A copy is replaced only by one that was fetched later, and
+// not by an error that it may stand in for, which an instance without a copy may have stored. Variants of both are joined. Variants from a tier
+// replace a copy in memory: another instance has found out, after this instance had stored its copy, that answers vary.
 func promoted(old, item Item, now time.Time) Item {
 	switch item := item.(type) {
 	case *Copy:
@@ -109,8 +106,8 @@ func promoted(old, item Item, now time.Time) Item {
 	return old
 }
 
-// fetchedAfter reports whether a was fetched after b. Where nothing was invalidated in between, only the clocks of those who
-// fetched can tell.
+// fetchedAfter reports whether a was fetched after b: by their tokens or, if nothing was invalidated in between, by the clocks of the instances that have
+// fetched them.
 func fetchedAfter(a, b *Copy) bool {
 	if a.Stamp.Token() != b.Stamp.Token() {
 		return b.Stamp.Token().Before(a.Stamp.Token())

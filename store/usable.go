@@ -8,8 +8,8 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Usable says what a copy may be used for at a time, and why for no more: by its lifetime, and by what was invalidated since
-// the request that it answers was sent.
+// Usable says what a copy may be used for at the time now, by its lifetime and by what was invalidated since its stamp. If that is less than Fresh, the
+// reason says why.
 func (c *Copy) Usable(ledger *invalidation.Ledger, now time.Time) (httpcache.Freshness, policy.Reason) {
 	verdict := invalidation.Valid
 	if !ledger.Current(&c.Stamp) {
@@ -38,7 +38,7 @@ func (c *Copy) Usable(ledger *invalidation.Ledger, now time.Time) (httpcache.Fre
 	return state, policy.Expired
 }
 
-// check gathers the members of a copy, where they are not all in one place, and asks the ledger.
+// check is Ledger.Check for a copy, without an allocation if some of its members are in its family.
 func check(ledger *invalidation.Ledger, c *Copy) invalidation.Verdict {
 	var room [mostShared]invalidation.ID
 	return ledger.Check(&c.Stamp, c.membersIn(room[:0]))

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Use is what happens to a copy while it is stored. There is one for each copy, so what seldom happens shares a word.
+// Use is the state of a copy that changes while it is stored. Its methods are safe for concurrent use. To save memory, several states share one word.
 type Use struct {
-	notUntil atomic.Int64  // Unix ns before which the origin is not asked, after it failed
+	notUntil atomic.Int64  // Unix ns before which the origin is not asked for the copy again, after it has failed
 	Hits     atomic.Uint32 // reads since it was stored; saturates
 	state    atomic.Uint32 // see the bits
 	read     atomic.Uint32 // tick of the last read of this copy, or of one that it has replaced; 0: none
 
-	// references counts those who may read the bytes: everybody who has taken one, and every key under which the copy is stored. It
-	// stands beside what a hit writes to as well.
+	// references is how many references there are: those of users of the copy, and one for each key under which it is stored. It is next to read
+	// and Hits, which a hit writes too, so that they are in one cache line.
 	references atomic.Int32
 }
 
@@ -23,12 +23,12 @@ const (
 	failing              // the last failure was an error for which a copy may be served
 	outdated             // the origin has said that it is not fresh any more
 
-	failuresAt   = 8 // times that the origin failed to give the copy anew, up to mostFailures; when it succeeds, that makes another copy
+	failuresAt   = 8 // from this bit on: how often in a row the origin has failed to renew the copy, up to mostFailures. Success makes another copy
 	mostFailures = 0xff
-	roundAt      = 16 // of Store.Rewarm, in which it was last given to the tiers below memory, or came from there; the lower bits of its number
+	roundAt      = 16 // from this bit on: the round of Store.Rewarm in which the copy was last written to the tiers, or read from them
 )
 
-// alter has the bits of a mask be as bits says, and gives what they were.
+// alter sets the bits of mask to bits, and returns what they were.
 func (u *Use) alter(mask, bits uint32) (old uint32) {
 	for {
 		old = u.state.Load()
@@ -38,17 +38,16 @@ func (u *Use) alter(mask, bits uint32) (old uint32) {
 	}
 }
 
-// tickBits is how long a tick of Use.read is: 2^24 ns, 17 ms. Ticks are counted modulo 2^32, which is more than two years: twice as long as
-// any copy is held.
+// tickBits: a tick of Use.read is 2^24 ns, about 17 ms. Ticks are counted modulo 2^32, which takes more than two years: twice as long as any copy is kept.
 const tickBits = 24
 
-// tick is that of a time. It is never zero.
+// tick is the tick of a time. It is never zero.
 func tick(t time.Time) uint32 { return max(uint32(t.UnixNano()>>tickBits), 1) }
 
-// never is the place of what was never read in the order of reads.
+// never is orderOfReads of a copy that was never read. It is less than that of any other.
 const never = 0
 
-// orderOfReads is where a tick of Use.read stands among others: the greater, the later.
+// orderOfReads makes ticks of Use.read comparable, although they wrap around: the greater, the later the read.
 func orderOfReads(read uint32, now time.Time) int64 {
 	if read == 0 {
 		return never
@@ -56,7 +55,7 @@ func orderOfReads(read uint32, now time.Time) int64 {
 	return 1<<32 + int64(int32(read-tick(now)))
 }
 
-// Hit counts a read at a time and says the number of reads so far.
+// Hit counts a read at the time now, and returns the number of reads so far.
 func (u *Use) Hit(now time.Time) uint32 {
 	u.read.Store(tick(now))
 	n := u.Hits.Load()
@@ -69,14 +68,14 @@ func (u *Use) Hit(now time.Time) uint32 {
 // Outdate makes the copy stale, if it is not so already.
 func (u *Use) Outdate() { u.alter(outdated, outdated) }
 
-// Failures is how often in a row the origin failed to give the copy anew.
+// Failures is how often in a row the origin has failed to renew the copy.
 func (u *Use) Failures() uint32 { return u.state.Load() >> failuresAt & mostFailures }
 
 // Renewing reports whether a renewal is queued or running.
 func (u *Use) Renewing() bool { return u.state.Load()&renewing != 0 }
 
-// Fail notes that the origin failed to give the copy anew, and has it left alone for as long as pause says after that many failures in
-// a row. All who waited for one answer may note it: it counts once. standsIn says that it was an error for which a copy may be served.
+// Fail notes that the origin has failed to renew the copy, and that it is not to be asked for as long as pause says after that many failures in a row. All
+// requests that have got the same failed answer may call Fail: it counts once. standsIn says that the failure is one for which a copy may be served.
 func (u *Use) Fail(now time.Time, standsIn bool, pause func(failures uint32) time.Duration) {
 	stands := uint32(0)
 	if standsIn {
@@ -90,8 +89,8 @@ func (u *Use) Fail(now time.Time, standsIn bool, pause func(failures uint32) tim
 	}
 }
 
-// Failing reports whether the copy, where it may stand in for the origin, is to do so without asking first: the origin failed and is
-// left alone, or somebody else is asking it again.
+// Failing reports whether the copy, if it may stand in for the origin, is to be served without asking the origin: the origin has failed and is not to be
+// asked yet, or another request is asking it.
 func (u *Use) Failing(now time.Time) bool {
 	state := u.state.Load()
 	return state&failing != 0 && (now.UnixNano() < u.notUntil.Load() || state&renewing != 0)
