@@ -8,9 +8,9 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// AsksAsFill reports whether the client's own request, sent through, asks what a fill would ask: only then is the answer
-// one for everybody. selected are the fields that Vary is known to name. Only what nearly all clients send, or this proxy adds
-// by itself, may differ. A field that Connection takes out of what is sent on may be part of the key all the same.
+// AsksAsFill reports whether the client's own request, if it is passed, asks the origin what a fill would ask: only then is the answer for everybody.
+// selected are the fields that Vary is known to name. Only fields that nearly all clients send, or that the proxy adds itself, may differ. A request
+// whose Connection names fields does not: such a field is not sent on, but may be part of the key.
 func (r *Route) AsksAsFill(client http.Header, selected []string) bool {
 	fill := r.FillHeader(client, selected)
 	for name, lines := range client {
@@ -60,8 +60,8 @@ var whoWords = [...]string{
 	"userid", "customer", "identity", "client-cert",
 }
 
-// SaysWho reports whether a request says who asks, or may, by fields that are not part of the storage key. On a route that
-// forwards all fields there is no list by which to know, so that their names have to do. It is for what is shared without need.
+// SaysWho reports whether fields of a request that are not part of the storage key say, or may say, who asks. On a route that forwards all fields there
+// is no list of harmless ones, so that it goes by words in their names. It errs towards true, and is for answers that need not be shared.
 func (r *Route) SaysWho(h http.Header) bool {
 	for name := range h {
 		if r.Neutral(name) || classOf(name) == negotiatingField || r.fields().declares(name) {

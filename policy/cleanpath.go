@@ -66,9 +66,9 @@ func hasDotSegment(p string) bool {
 	return others == 0 && (dots == 1 || dots == 2)
 }
 
-// CleanTarget is t with the path that an origin which resolves dots, backslashes, empty segments and escaped separators would see. An
-// escaped slash is another name than a slash (RFC 3986 §2.2), and many an origin decodes it before it looks. This is for the effects of a write,
-// which names both, and so at most makes more unusable than had to be; nothing is served or stored under it, and it is never forwarded.
+// CleanTarget is t with the path as an origin would see it that resolves dot segments, backslashes, empty segments and escaped separators. An escaped
+// slash is not equivalent to a slash (RFC 3986 §2.2), but many origins decode it first. A write invalidates both paths, which at worst invalidates more
+// than needed. The clean path is never forwarded, and nothing is stored or served under it.
 func CleanTarget(t httpcache.Target) httpcache.Target {
 	if t.Path == "*" || isCleanPath(t.Path) && !hasEscapedSeparator(t.Path) {
 		return t

@@ -42,8 +42,8 @@ func (c cookieRules) harmless(h http.Header) bool {
 	return !cookies.Malformed
 }
 
-// harmful names the cookies that are neither ignored nor declared, and those that are declared and there twice. There is none where the
-// field is malformed.
+// harmful returns the names of the cookies because of which harmless is false: those neither ignored nor declared, and declared ones that occur twice. If
+// the reason is that the field is malformed, it may return none.
 func (c cookieRules) harmful(h http.Header) (names []string) {
 	var seen []string
 	cookies := httpcache.RequestCookies(h)
@@ -59,8 +59,7 @@ func (c cookieRules) harmful(h http.Header) (names []string) {
 	return names
 }
 
-// declared puts together a Cookie field of the cookies that are part of the storage key (RFC 6265 §4.2.1), in the client's
-// order.
+// declared returns a Cookie field with only the cookies that are part of the storage key (RFC 6265 §4.2.1), in the client's order.
 func (c cookieRules) declared(client http.Header) string {
 	var b strings.Builder
 	cookies := httpcache.RequestCookies(client)

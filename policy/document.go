@@ -14,11 +14,11 @@ import (
 // maxDepth bounds the nesting of a body that is read.
 const maxDepth = 128
 
-// document is a body that is JSON which every parser reads alike.
+// document is a parsed JSON body that every parser reads in the same way.
 type document struct{ root gjson.Result }
 
-// parseDocument checks a body. Besides what is not JSON it refuses what parsers read differently, such as an object that
-// has a name twice: the proxy would see one value, the origin write the other, and its copy would stay.
+// parseDocument parses a body. It refuses what is not JSON, and what parsers read differently, such as an object that has a name twice: the proxy might
+// see one value and the origin write the other, whose copy would not be invalidated.
 func parseDocument(body []byte) (*document, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("read body: it is not UTF-8")
@@ -87,11 +87,11 @@ func step(open []object, token json.Token) ([]object, error) {
 	return open, nil
 }
 
-// errEnough ends the walk over a document whose values are not wanted any more.
+// errEnough ends collect when yield has returned false.
 var errEnough = errors.New("no more values are wanted")
 
-// values gives all values that a path leads to, until yield reports false. Where a step leads nowhere there may be something
-// that the origin writes and we do not see, so that is an error and not the end of a list.
+// values calls yield with all values that a path leads to, until yield returns false. A step that leads nowhere is an error: the origin may change
+// something that cannot be seen here.
 func (d *document) values(path string, yield func(string) bool) error {
 	found := false
 	err := collect(d.root, strings.Split(path, "."), func(value string) bool {
@@ -130,7 +130,8 @@ func collect(at gjson.Result, steps []string, yield func(string) bool) error {
 	return nil
 }
 
-// collectAll goes on behind an element that has no value, which is the error: what the others have is named without doubt.
+// collectAll collects from all elements of an array. If one has no value, that is the error, but the values of the others are yielded all the same: these
+// are certain to be named.
 func collectAll(array gjson.Result, steps []string, yield func(string) bool) (first error) {
 	array.ForEach(func(_, element gjson.Result) bool {
 		err := collect(element, steps, yield)

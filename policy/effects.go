@@ -14,9 +14,9 @@ import (
 // copy that the route's key names, and what Invalidates says. Query is the one forwarded, h the request's header, body
 // the request's body where a template needs it; nil when it could not be read.
 //
-// Fallback reports that Otherwise was used, because the body or another value was not there or there was too much of it, or
-// the route itself, because the body was not there and nobody has said what then. Excess says that the request names more
-// than one request may; nothing of it is to be made unusable then, nor is it to be sent. No request stands for everything.
+// fallback reports that the members include those of Otherwise, because the body or another value was missing, or there were too many; or the whole
+// route, because the body was missing and there is no Otherwise. excess says that the request names more than one request may: then it must not be
+// sent, and nothing is invalidated. A request never invalidates everything.
 func (r *Route) Effects(m *Match, t httpcache.Target, query string, h http.Header, body []byte) (members []Member, fallback bool, excess *ExcessError) {
 	if r.Invalidates != nil && r.Invalidates.Nothing {
 		return nil, false, nil
@@ -40,9 +40,9 @@ func (r *Route) Effects(m *Match, t httpcache.Target, query string, h http.Heade
 	return s.list, fallback, nil
 }
 
-// of is what Invalidates of a route names, nil nothing, and where not all of it can be filled in, what Otherwise names besides: what is named
-// without doubt goes away in any case. Who may answer with Otherwise for too many values is the one who has written it, for
-// bodies; nobody else's request may stand for that.
+// of returns the members that the templates of a route's Invalidates name; nil names none. If not all templates can be filled in, it adds those of
+// Otherwise: the members that are certain are invalidated in any case. Too many values are an excess, except in a body if the route has an Otherwise,
+// since then the operator has said what such a body invalidates.
 func (in *Invalidates) of(route string, v Values, body []byte) (members []Member, fallback bool, excess *ExcessError) {
 	var s memberSet
 	for ; in != nil; in = in.Otherwise {
@@ -63,10 +63,10 @@ func (in *Invalidates) of(route string, v Values, body []byte) (members []Member
 	return s.list, fallback, nil
 }
 
-// members are what the templates name: those of the response where that is at hand, else all others. A key without one of its values is named as copies without it are; a tag, URL or
-// prefix is left out, and so is a URL or prefix with an empty host, which would stand for every host. Each is reported as
-// missing. What names the body is left out where that cannot be read or has too many values; the error says so, and the
-// members are those that could be named.
+// members returns what the templates name: with v.answer set, those with a value of the response; otherwise all others. If a value is missing, a key is
+// named as copies without the value are, and a tag, URL or prefix is left out; a URL or prefix with an empty host, which would mean every host, is left
+// out too. Each is reported as missing. Templates with a value of the body are left out if the body cannot be read or has too many values; then err
+// says why, and the members are those that could be named.
 func (in *Invalidates) members(v Values, body []byte) (_ []Member, missing bool, err error) {
 	var doc *document
 	if in.usesBody() && v.answer == nil {
@@ -126,9 +126,8 @@ func (in *Invalidates) templates() []Template {
 	return slices.Concat(in.Keys, in.Tags, in.URLs, in.Prefixes)
 }
 
-// uriEffects are the members that invalidating one URI of this host names, with its exact query and also with the query
-// as the route that reads it forwards it, since that is how the copies are named. A path that is unclean, or has escaped separators, also stands for the
-// one that an origin would make of it. It needs no matched route.
+// uriEffects returns the members that an invalidation of one URI names: with its exact query, and with the query as the routes that read the URI forward
+// it, since copies are named by that. If the path is unclean or has escaped separators, the clean path is named too. m may have no route.
 func (m *Match) uriEffects(t httpcache.Target, as hostNaming) []Member {
 	var s memberSet
 	s.add(as.url(t)...)
@@ -184,8 +183,8 @@ func prefixEffects(url string, as hostNaming) []Member {
 	return as.prefix(host, path)
 }
 
-// hostsNamed is how a template of a URL or prefix names its host. One that the configuration spells out is an order; one that comes
-// from a request is that of the client, who may order nothing at the hosts of others.
+// hostsNamed says for which hosts a template of a URL or prefix names copies. A host that the configuration spells out is an order of the operator; one
+// that comes from a request is the client's, who must not invalidate copies of other hosts.
 func (t Template) hostsNamed() hostNaming {
 	if host, _, _ := cutURL(t.text); strings.Contains(host, "{") {
 		return askedAs
@@ -193,8 +192,8 @@ func (t Template) hostsNamed() hostNaming {
 	return purgedAs
 }
 
-// cutURL takes apart a URL of a template: a path, for every host, or http://host/path. It is not ok without a host where one
-// was to be: none would stand for every host as well.
+// cutURL splits a URL of a template: a path, for every host, or http://host/path. It is not ok if the host in the second form is empty, which would mean
+// every host too.
 func cutURL(url string) (host, pathQuery string, ok bool) {
 	_, after, absolute := strings.Cut(url, "://")
 	if !absolute || strings.HasPrefix(url, "/") {
@@ -224,9 +223,9 @@ func (r *Route) ResponseEffects(m *Match, t httpcache.Target, response http.Head
 	return s.list, before
 }
 
-// speaksFor reports whether the API of this route can mean the copies of a URI that its answer names. Where the URI is read from an API
-// that is sent a Host of its own, and this one is sent another, they are two origins behind one host, of which either sees its own
-// alone (RFC 9111 §4.4 has a cache invalidate nothing of another origin). A write to the URI itself always concerns its copies.
+// speaksFor reports whether an answer of this route's API may invalidate the copies of a URI that the answer names. If the URI is read from an API with a
+// Host of its own, and this API has another, they are two origins behind one host, and a cache must not invalidate copies of another origin (RFC 9111
+// §4.4). A write to the URI itself always invalidates its copies.
 func (r *Route) speaksFor(m *Match, u httpcache.Target) bool {
 	if m == nil || m.table == nil {
 		return true
@@ -243,9 +242,8 @@ func (in *Invalidates) ReadsResponse() bool {
 	return in != nil && slices.ContainsFunc(in.templates(), Template.UsesResponse)
 }
 
-// AnswerEffects are the members that a write makes unusable by what the JSON of its answer says, besides those of Effects; answer is nil where
-// there is none, or none that can be read. Fallback reports that not all of them can be told: then they are what Otherwise names,
-// and the route itself where nobody has said what then.
+// AnswerEffects returns the members that the JSON of a write's answer names, besides those of Effects. answer is nil if there is none, or none that can be
+// read. fallback reports that not all members could be named: then those of Otherwise are returned too or, without one, the whole route.
 func (in *Invalidates) AnswerEffects(route string, m *Match, t httpcache.Target, query string, h http.Header, answer []byte) (members []Member, fallback bool) {
 	if !in.ReadsResponse() {
 		return nil, false

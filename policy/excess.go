@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// What one request may name through templates. It is for anybody to send: beyond this it is refused, since all of it could not
-// be made unusable, and what stands for more than all of it would be more than its sender may decide on.
+// Limits of what one request may name through templates. Anybody can send such a request. Beyond the limits it is refused: its names are too many to be
+// invalidated one by one, and a wider invalidation would be more than its sender may decide.
 const (
 	// maxNames is how many names one template may give, and a copy may have besides the tags of its response.
 	maxNames = 256

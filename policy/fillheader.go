@@ -8,7 +8,7 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// forwardedFields are the client's fields that every fill forwards: they cannot change an answer unseen.
+// forwardedFields are the client's fields that every fill forwards: what they choose is told apart, by the key or the variant.
 var forwardedFields = []string{
 	// Content negotiation (RFC 9110 §12.5). What is preferred most is part of the key; see preferred.go.
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language",
@@ -110,14 +110,14 @@ func isWithheld(name string) bool {
 		name == "Range" || httpcache.IsPrecondition(name)
 }
 
-// copying is the fields of a header on their way to another. Their lines share arrays: nearly every field has one line, which would be an
-// allocation for each.
+// copying copies fields of one header to another. The lines of several fields share an array: nearly every field has one line, and each would otherwise be
+// an allocation.
 type copying struct {
 	to, from http.Header
 	room     []string
 }
 
-// roomAtOnce is for how many lines there is an array: those of most fills.
+// roomAtOnce is the capacity of such an array, in lines. It is enough for most fills.
 const roomAtOnce = 8
 
 func (c *copying) field(name string) {

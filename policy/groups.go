@@ -16,18 +16,16 @@ func groupMembers(origin string, lines []string) (members []Member) {
 	return members
 }
 
-// upstreamHost stands in members for the host of copies from an API that is sent a Host of its own: that is the origin which the API
-// takes itself for, with its port, and so the one whose groups it can name. It is part of the route's fingerprint, so that no copy
-// outlives it.
+// upstreamHost is the host, in members, of copies from an API with a Host of its own: the origin that the API believes to be, with its port, and so the
+// origin whose groups it can name. The literal is part of the route's fingerprint, so that no copy outlives a change of it.
 func upstreamHost(literal string) string { return sharedHost + strings.ToLower(literal) }
 
-// groupEffects are the groups that the answer to a write to t says have changed, of an API that is sent literal as its Host, or the client's where that is empty: those of the origin that the client has
-// named (RFC 9875 §2: scheme, host and port), and of the one that the API takes itself for, where it is sent a Host of its own. With more
-// groups than a copy can have, all copies of the host are named instead: they are a few names to remember, where a header has room
-// for a hundred thousand, and what one API says must not cost others the place for their own.
+// groupEffects returns the members of the groups that the answer to a write to t says have changed. literal is the API's own Host; empty: it gets the
+// client's. The groups are those of the origin that the client has named (RFC 9875 §2: scheme, host and port), and those of the API's own host. If there
+// are more groups than a copy can have, all copies of the host are named instead: a header has room for a hundred thousand groups, and one API must not
+// take the ledger's memory from others.
 //
-// Before has the names by which versions know these copies that have one name for the groups of all such APIs; see Order.Older of
-// package invalidation.
+// before are the members by which older versions of this program know these copies; see Order.Older of package invalidation.
 func groupEffects(literal string, t httpcache.Target, response http.Header) (members, before []Member) {
 	lines := response["Cache-Group-Invalidation"]
 	if len(httpcache.Groups(lines)) > maxNames {

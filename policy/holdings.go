@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// Holdings say which URLs a configuration's copies can be of, whatever their host, query and header: those whose path a pattern of a
-// route has that caches, and no more specific one of a route that never does. They go by the patterns alone. So they hold for every
-// copy that a route with these patterns ever had, whatever its key, its lifetime, its mode and the conditions on its requests are.
+// Holdings say of which URLs a configuration can have copies: those whose path matches a pattern of a route that caches, and no more specific pattern of a
+// route that never does. They depend on the patterns alone, and so are right for every copy that routes with these patterns ever had, whatever the
+// host, query and header of the request, and the route's key, lifetimes, mode and conditions.
 //
-// Text is how instances tell each other: a line for each pattern, with the name of its route before a tab where that caches. Nil Holdings hold everything: it is what stands for a text that is not understood. They are
-// immutable, and safe for concurrent use.
+// Instances tell them to each other as Text: a line for each pattern, which begins with the name of the route, if it caches, and a tab. Nil Holdings may
+// hold anything; they stand for a text that cannot be parsed. Holdings are immutable, and safe for concurrent use.
 type Holdings struct {
 	text  string
 	lines []holding
@@ -78,7 +78,7 @@ func ParseHoldings(text string) (*Holdings, error) {
 // Text is what ParseHoldings reads: equal for equal Holdings. Empty: there are no copies.
 func (h *Holdings) Text() string { return h.text }
 
-// MayHold reports whether a copy can bear one of the members. It judges by the path of a URL; every other name may be any copy's.
+// MayHold reports whether a copy can have one of the members. It can tell only for members with the path of a URL; any copy may have others.
 func (h *Holdings) MayHold(members []Member) bool {
 	return h == nil || slices.ContainsFunc(members, func(m Member) bool {
 		host, path, ok := strings.Cut(m.Value(), "/")
@@ -90,8 +90,8 @@ func (h *Holdings) MayHold(members []Member) bool {
 	})
 }
 
-// holds asks each host's patterns, since a name can be for a host and find copies of others: an API that is sent a Host of its own has
-// the same copies for all. A path that no pattern can have has no copy.
+// holds reports whether a copy can have the path. It asks the patterns of every host, since a member with one host can be that of copies for other hosts,
+// if their API has a Host of its own. An unclean path matches no pattern, and has no copy.
 func (h *Holdings) holds(path string) bool {
 	if !isCleanPath(path) {
 		return false
@@ -114,8 +114,8 @@ func (h *Holdings) holds(path string) bool {
 	return false
 }
 
-// Within reports whether all copies that a route has in these Holdings can be of the route of that name in others, as far as can be told
-// by comparing patterns as they are written.
+// Within reports whether all copies that a route has according to h are also among those of the route of the same name in one of others, as far as can be
+// told by comparing the texts of patterns.
 func (h *Holdings) Within(r *Route, others []*Holdings) bool {
 	return !slices.ContainsFunc(r.Patterns, func(p Pattern) bool {
 		return !slices.ContainsFunc(others, func(o *Holdings) bool { return o != nil && h.allows(r.Name, p, o) })

@@ -9,13 +9,13 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Copies of routes whose upstream is sent a Host of its own are not of the host that a client has named. Their members bear one of
-// these in its place, which no Host of a request can be.
+// Copies of routes whose upstream has a Host of its own do not belong to the host that a client has named. Their members have one of these texts instead
+// of a host. No Host of a request can be equal to them.
 const (
-	// sharedHost stands for all hosts where any may ask for the copy.
+	// sharedHost is in members of copies that requests for any host may get.
 	sharedHost = "*"
-	// purgedHost stands for all hosts in what is purged by order: the host of such a copy may be named by a client, by the API, or
-	// by whoever wrote the order.
+	// purgedHost is in members that purges and configured invalidations name, and writes do not: the host that an operator names may be that of
+	// clients or that of the API.
 	purgedHost = "**"
 )
 
@@ -26,7 +26,7 @@ type memberSet struct {
 	tags int             // of them, that the response lists
 }
 
-// excessive reports whether a copy has too many of these, so that no more need to be known.
+// excessive reports whether these are more members than a copy may have, so that no more need to be added.
 func (s *memberSet) excessive() bool { return s.tags > maxTags || len(s.list)-s.tags > maxNames }
 
 func (s *memberSet) add(members ...Member) {
@@ -64,11 +64,11 @@ func (s *memberSet) addNames(kind MemberKind, names []string) {
 	}
 }
 
-// Members are the names under which the copy of an answer can be made unusable: everything, the route, the key, the
-// tags of the route and of the answer, the answer's cache groups, the URL, the path, and every prefix of the path. Query is the one forwarded, h
-// the request's header. Where a slash or a backslash is escaped in the path, the copy is also called by the path with plain ones: an origin
-// that decodes it first has answered what stands there, and who writes or purges that does not know how others have spelt it.
-// More than MaxMembers may come back, some of them empty; such a copy must not be stored.
+// Members are the names by which the copy of an answer can be invalidated: everything, the route, the key, the tags of the route and of the answer, the
+// answer's cache groups, the URL, the path, and every prefix of the path. query is the one forwarded, h the request's header. If a slash or a backslash
+// is escaped in the path, the copy also has the members of the path with plain slashes: an origin that decodes the path has answered with the resource
+// at that path, and whoever writes to or purges the resource does not know how others have spelled its path. If the result has more than MaxMembers,
+// some of which may be empty, the copy must not be stored.
 func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Header, response http.Header) []Member {
 	t = t.WithQuery(query)
 	v := Values{Match: m, Header: h, Target: t, Query: query}
@@ -117,23 +117,22 @@ func (r *Route) Members(m *Match, t httpcache.Target, query string, h http.Heade
 		}
 	}
 	if err != nil || s.excessive() {
-		// What it would be called by is not known in full, or too much: it is called by too much to be stored.
+		// The members are not all known, or too many: the list is filled up, so that the copy is not stored.
 		s.list = append(s.list, make([]Member, max(0, MaxMembers+1-len(s.list)))...)
 	}
 	return s.list
 }
 
-// hostOfSeveral names everything of a host on copies that several hosts may ask for. By the other name for that, copies are spared which
-// are of no other host (Table.Wider).
+// hostOfSeveral is the member for everything of a host, on copies that requests for several hosts may get. Copies of one host have the plain prefix
+// instead; Table.Wider relies on the difference to spare them.
 func hostOfSeveral(host string) Member { return NewMember(KindPrefix, host+"//") }
 
-// askedHosts are the hosts whose clients may ask for a copy of a route whose upstream is sent a Host of its own, and whose writes
-// therefore concern it: those of the route's patterns, so that a write at the host of one API leaves alone what another API has
-// under the same path at its own. A copy that any host may ask for bears sharedHost, which every write names as well: a write does not
-// know what another configuration has made of its URL, and a copy has to bear each name that a write to one of its URLs can have.
+// askedHosts returns the hosts, for members, of a copy of a route whose upstream has a Host of its own. They are the hosts of the route's patterns, whose
+// clients may get the copy, and whose writes therefore concern it: so a write at the host of one API does not invalidate what another API has under the
+// same path. A copy that requests for any host may get has sharedHost, which every write names as well: a write does not know how other configurations
+// route its URL, and the copy needs every name that a write to one of its URLs can have.
 //
-// Members with each host are as many as the path has segments. More than a few hosts are not worth the room; sharedHost then
-// stands for them.
+// Each host adds as many members as the path has segments. If that would be too many, sharedHost is used instead.
 func askedHosts(patterns []Pattern, segments int) []string {
 	const most = 64
 	var hosts []string
@@ -190,9 +189,9 @@ func (s *memberSet) addPrefixes(whole Member, root int) {
 // knownTagHeaders are the fields in which responses list tags where a route does not say, by their canonical names.
 var knownTagHeaders = []string{"Surrogate-Key", "Xkey", "Cache-Tag", "Cache-Tags", "X-Cache-Tags", "X-Magento-Tags"}
 
-// responseTags are the tags that an answer carries in the fields of these names. Each is read so that the calls which purge by it name the
-// same: the keys of Surrogate-Key stand between spaces, those of xkey between spaces or commas, the tags of Cache-Tag and X-Magento-Tags
-// between commas, and those of the others between commas or spaces, where a tag with a space in it is one, too, and so is a key with a comma.
+// responseTags returns the tags in the fields of these names. Each field is split as the systems do that purge by it: Surrogate-Key at spaces, Xkey at
+// spaces and commas, Cache-Tag and X-Magento-Tags at commas, and other fields at commas and spaces. If a text can be read as one tag with a separator in
+// it or as several tags, all of these are returned.
 func responseTags(h http.Header, names []string) (tags []string) {
 	for _, name := range names {
 		for _, line := range h[name] {
@@ -262,13 +261,13 @@ func PrefixMembers(host, path string) []Member {
 	return purgedAs.prefix(host, path)
 }
 
-// hostNaming are the hosts that are named beside one, for the copies that are not of the host that a client has named.
+// hostNaming is a list of texts that are named beside a host, for copies that do not belong to the host that a client has named.
 type hostNaming []string
 
 var (
-	// askedAs names the copies for which a client of the host may ask: what a write to one of its URLs makes unusable.
+	// askedAs is for writes: it names the copies that clients of the host may get.
 	askedAs = hostNaming{sharedHost}
-	// purgedAs names all copies that may be meant by whoever names the host in an order.
+	// purgedAs is for purges and configured invalidations: it names all copies that an operator may mean by the host.
 	purgedAs = hostNaming{sharedHost, purgedHost}
 )
 

@@ -44,8 +44,7 @@ func (a Asked) hasTrailer() bool {
 	return false
 }
 
-// Writes reports whether a request may change what copies hold. It is the one answer to that for every path: with a route and without
-// (nil), looked up and passed, answered and explained.
+// Writes reports whether a request may change what copies hold. Every part of the proxy asks this one function, also for requests without a route (nil).
 func (r *Route) Writes(a Asked) bool {
 	override, unlisted := r.fields().heeded(a.Header, nil)
 	return r.writes(a, override, unlisted) != NoReason
@@ -54,8 +53,8 @@ func (r *Route) Writes(a Asked) bool {
 // writes says why a request may change something; NoReason: it does not. In doubt it does (RFC 9111 §4.4): a write that is taken for
 // a read leaves copies that are wrong. override and unlisted are what heeded says.
 //
-// A question is a read by the word of the route, or because its content says so. That does not cover what the route does not
-// know: a parameter or field that nobody has declared may make the request another one.
+// A read with content (Question) is a read because the route, or the content, says so. That does not hold for parameters and fields that the route does
+// not list: they may turn the request into a write.
 func (r *Route) writes(a Asked, override, unlisted bool) Reason {
 	switch safe := httpcache.Safe(a.Method); {
 	case override, r != nil && r.Content.GraphQL && safe && operates(a):
@@ -129,7 +128,7 @@ func (r *Route) planQuestion(a Asked, unlisted bool) (Action, Reason) {
 	return ReadAction, NoReason
 }
 
-// special names what makes a read one that a shared copy must not answer.
+// special says why a shared copy must not answer a read; NoReason: it may.
 func (r *Route) special(req *http.Request) Reason {
 	h := req.Header
 	switch {

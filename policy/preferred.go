@@ -8,17 +8,17 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// An origin may choose its answer by Accept, Accept-Charset and Accept-Language without a word of it in Vary, and what is told apart only
-// where Vary says so would then be the first client's choice for all. So on a route that forwards listed fields they are part of every
-// key, and of every fill, in the form of httpcache.AppendPreferred: by what is preferred most, since whole they would be a copy for
-// each kind of client. The invariant: what a fill tells the origin of these fields is in its key, or in the Vary of its copy. Whole they are
-// told where Vary is known to name them (FillHeader), and where the origin refuses the short form (Preferences.Whole); selectedBy then adds them.
+// An origin may choose its answer by Accept, Accept-Charset and Accept-Language without naming them in Vary. If keys did not have these fields, the
+// answer for the first client would then be stored for all. So on a route that forwards listed fields, every key and every fill has them, reduced to
+// what the client prefers most (httpcache.AppendPreferred): whole, they would mean a copy for each kind of client. Invariant: what a fill tells the
+// origin of these fields is in its key, or in the Vary of its copy. A field is told whole if Vary is known to name it (FillHeader), or if the origin
+// refuses the short form (Preferences.Whole); selectedBy then adds the field to the copy's Vary.
 
 // preferredFields are the fields of which keys have what is preferred most, in this order.
 var preferredFields = [...]string{"Accept", "Accept-Charset", "Accept-Language"}
 
-// prefers reports whether keys have of a field what is preferred most: whole it is in them where the route declares it, and where the
-// route ignores it or Vary alone names what matters, keys have nothing of it.
+// prefers reports whether keys have the most preferred value of a field. If the route declares the field, keys have it whole; if the route ignores it, or
+// forwards all fields, keys do not have it.
 func (f fieldRules) prefers(name string) bool {
 	return f.forward == ForwardListed && slices.Contains(preferredFields[:], name) && !f.declares(name) && !f.ignores(name)
 }
@@ -86,9 +86,9 @@ func (f fieldRules) prefer(h http.Header, selected []string) {
 	}
 }
 
-// refusesPreferred reports whether a status says that the origin has nothing of what a client prefers, or has it choose (RFC 9110 §15.5.7,
-// §15.4.1). That goes by all that the client accepts, whatever the key has of it: one that accepts more is to ask for itself. So such an
-// answer is neither stored nor shared, unless Vary names one of the fields, or is known to; then all of them tell its copies apart.
+// refusesPreferred reports whether a status says that the origin has nothing that the client accepts, or lets it choose (406, 300: RFC 9110 §15.5.7,
+// §15.4.1). Such an answer depends on everything that the client accepts, and not only on what the key has of it: a client that accepts more has to
+// ask for itself. So it is neither stored nor shared, unless Vary names one of the fields, or is known to; then its copies are kept apart by all of them.
 func refusesPreferred(status int) bool {
 	return status == http.StatusNotAcceptable || status == http.StatusMultipleChoices
 }
@@ -106,15 +106,15 @@ func (f fieldRules) selectsPreferred(names []string) bool {
 	return none
 }
 
-// isPreferred reports whether lines are what is left of them where only that is told apart which is preferred most.
+// isPreferred reports whether lines have only what is preferred most, so that nothing is lost by reducing them.
 func isPreferred(name string, lines []string) bool {
 	var buf [64]byte
 	return len(lines) == 1 && lines[0] == string(httpcache.AppendPreferred(buf[:0], name, lines))
 }
 
-// Whole reports whether an answer to a fill that told the origin sent is one to that alone, and not to the client, of whom whole makes
-// the same header with every field as it came: it is refused for what it prefers most, or its Vary says that the rest of the field
-// matters. named are the fields that it names of those in which the two differ. Of an origin that fails nothing more is asked.
+// Whole reports whether a fill that has told the origin sent has to ask again with the client's fields whole, as the header that whole makes has them: the
+// origin has refused what the client prefers most, or its Vary says that it goes by a field of which sent has only a part. named are those fields that
+// Vary names. If the origin fails (5xx), it is not asked again.
 func (p Preferences) Whole(sent http.Header, whole func() http.Header, status int, answer http.Header) (named []string, again bool) {
 	if status >= http.StatusInternalServerError {
 		return nil, false
@@ -141,8 +141,8 @@ func (p Preferences) Whole(sent http.Header, whole func() http.Header, status in
 	return named, again
 }
 
-// Told are those of the fields that select a variant by which fills of other URLs select too, given what the answer says in Vary: what
-// one client had the origin told whole, without a word of it in Vary, is so for that one copy.
+// Told returns those of the fields that select a variant that fills of other URLs should send whole too: a preference field only if the answer's Vary
+// names it. One that was sent whole because of one client's preferences concerns that one copy only.
 func (p Preferences) Told(selected []string, answer http.Header) (names []string) {
 	for _, name := range selected {
 		if !slices.Contains(p, name) || httpcache.HasElement(answer["Vary"], name) {

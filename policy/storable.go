@@ -27,9 +27,9 @@ type Fetch struct {
 
 // Verdict says what may become of a response. The zero value is a response for the one who asked and nobody else.
 type Verdict struct {
-	// Share allows other requests that already wait for this answer to be answered with it. That holds for what is
-	// stored and fresh, which would answer them a moment later anyway (RFC 9111 §4); and for errors of the server (5xx)
-	// that nothing marks as personal: sending each of the waiting to an origin that fails would not help it.
+	// Share allows requests that already wait for this answer to get it. It is set for answers that are stored and fresh, which would answer them a
+	// moment later anyway (RFC 9111 §4), and for server errors (5xx) that nothing marks as personal: sending every waiting request to a failing
+	// origin would not help.
 	Share bool
 
 	Store    bool               // the response may be stored
@@ -52,17 +52,17 @@ func (r *Route) judge(f Fetch) Verdict {
 		return Verdict{Reason: stream}
 	}
 	if r.Compression != httpcache.Identity && !f.Through && httpcache.Coded(f.Header) {
-		return Verdict{Reason: codingUnasked} // who else accepts it is not known
+		return Verdict{Reason: codingUnasked} // the fill asked for identity: which other clients accept the coding is not known
 	}
 	if httpcache.Unaccepted(f.Accepting, f.Header) {
-		return Verdict{Reason: codingUnasked} // who asks the same does not accept it either
+		return Verdict{Reason: codingUnasked} // requests of the same variant do not accept the coding either
 	}
 	d := directivesOf(r, f.Header)
 	v := Verdict{Share: mayShareError(f, d)}
 	names, star := httpcache.ParseVary(f.Header["Vary"])
 	names = r.selectedBy(names, f)
 	if v.Share {
-		v.Vary = names // of those who wait, an answer in a coding is for those who accept it
+		v.Vary = names // a shared error in a coding is only for the waiting requests that accept the coding
 	}
 	if v.Reason = r.refuse(f, d); v.Reason != NoReason {
 		return v

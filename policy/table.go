@@ -46,13 +46,13 @@ type constraint struct {
 	value    *regexp.Regexp // anchored at both ends
 }
 
-// asking is what conditions are tested on, besides the path.
+// asking is what a match is made with, besides method, host and path.
 type asking struct {
 	query  string // as it came
 	header http.Header
 	client netip.Addr
-	// every has conditions on anything but the path taken for fulfilled or not, as may be: all routes are collected that a request
-	// for this path could be of.
+	// every collects in routes all routes that a request for the path could match, whether or not it meets their conditions on anything but the
+	// path.
 	every  bool
 	routes []*Route
 }
@@ -185,7 +185,7 @@ func (t *Table) Match(method string, target httpcache.Target, header http.Header
 	return m, NoReason
 }
 
-// readers are the routes that a GET of a target may be of, whatever else it says.
+// readers returns the routes that a GET of a target may match, whatever its query, header and client.
 func (t *Table) readers(target httpcache.Target) []*Route {
 	if !isCleanPath(target.Path) {
 		return nil
@@ -230,7 +230,8 @@ func (t *methodTree) match(method, path string, m *Match, a *asking) bool {
 	return t.anyMethod.match(path, m, a)
 }
 
-// take makes the first of the leaves the match whose conditions hold.
+// take matches the first of the leaves whose conditions hold, and reports whether there is one. With a.every it collects routes instead, and reports true
+// only at a leaf without conditions beyond the path, where the search may end.
 func (m *Match) take(leaves []*leaf, a *asking) bool {
 	for _, l := range leaves {
 		if !m.fits(l, a) {

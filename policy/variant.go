@@ -6,20 +6,20 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// selectedBy is the request fields that select among the variants of an answer, given those that its Vary names, sorted. Four
-// things make it differ from Vary:
+// selectedBy returns the request fields that select among the variants of an answer, sorted. names are those that its Vary names. The result differs from
+// Vary in four ways:
 //
-// Fills of a route that compresses never tell the origin what the client accepts, so that cannot have selected anything.
-// Otherwise a coded answer is never one for all, though many origins forget to say so.
+// Accept-Encoding is left out if the route compresses: fills then do not tell the origin what the client accepts. Otherwise it is added for an answer
+// with a coding, which is never for all clients, though many origins forget to say so.
 //
-// A field that a fill sent only because another answer of the route had named it in Vary is part of the variant, whatever this
-// answer says: the origin saw it, and no key has it. Without that, one client's value would be in the answer for all.
+// A field that the fill has sent only because another answer of the route had named it in Vary is added, whatever this answer says: the origin has seen
+// it, and no key has it. Without that, the answer to one client's value would be stored for all.
 //
-// Origin is part of the variant where the request had it, unless the answer is one for every Origin.
+// Origin is added if the request had it, unless the answer says that it is for every Origin.
 //
-// A field of which the key has what is preferred most is part of the variant where the origin was told more of it, or would have been,
-// had the client said more: where Vary is known to name it, and one says "es", its answer is not for who says "es, de;q=0.5". So it is
-// where the origin refuses what is preferred: what else the client accepts has had its part in that.
+// A preference field, of which the key has only what is preferred most, is added if the origin was told it whole, or would have been, had the client said
+// more: if Vary is known to name Accept-Language, the answer to "es" is not for a client with "es, de;q=0.5". It is also added if the origin refuses
+// what the client prefers, since that depends on everything that the client accepts.
 func (r *Route) selectedBy(names []string, f Fetch) []string {
 	told := r.Compression == httpcache.Identity || f.Through
 	switch {

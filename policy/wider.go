@@ -33,16 +33,15 @@ func below(path, prefix string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// Wider are names that find every copy that a URL's, path's or prefix's name finds, and are of few: the deepest prefix of the path
-// that begins a pattern. Copies that bear one of the spared names, other patterns' prefixes below it, are not meant: they cost the
-// copies that the patterns with this beginning have, and no others. There are none for members that are no
-// names of URLs, or as wide already, or would have too many exceptions.
+// Wider returns members that every copy has that has m, the member of a URL, a path or a prefix, and of which there can only be few: the deepest prefix of
+// the path with which a pattern begins. spared are exceptions, the prefixes of other patterns below that one: copies with one of them are not to be
+// invalidated. So invalidating wider, except spared, costs only copies of the patterns with this beginning. There are none if m is no member of a
+// URL, is as wide already, or would need too many exceptions.
 //
-// What is found does not depend on whose table this is: each copy below a prefix bears the prefix's name, whatever route it belongs to on
-// another instance or after the next change of the configuration, and no copy that the name finds bears a spared one. The name of a
-// route would not do.
+// The result is right on every instance, whatever its table: each copy below a prefix has the member of the prefix, whatever route it belongs to there or
+// after the next change of the configuration, and no copy that has m has a spared one. With the member of a route instead, that would not hold.
 //
-// A client makes up hosts as it makes up paths. A host that is in no pattern is widened to every host, but for those in patterns.
+// Since clients can make up hosts as they make up paths, a host that is in no pattern is widened to every host, except those in patterns.
 func (t *Table) Wider(m Member) (wider, spared []Member) {
 	host, path, ok := strings.Cut(m.Value(), "/")
 	if k := m.Kind(); !ok || host == purgedHost || k != KindURL && k != KindPath && k != KindPrefix {

@@ -7,9 +7,9 @@ import (
 // tripAfter is how many operations in a row must fail before no more are tried.
 const tripAfter = 5
 
-// breaker keeps requests from a server that does not answer. Operations that fail open the breaker, and Tier.Run, which probes the
-// server meanwhile, closes it. An operation that began before and succeeds after the breaker has opened does not close it: one answer
-// among timeouts does not make a server well. A breaker is safe for concurrent use.
+// breaker is a circuit breaker: it keeps operations from a server that does not answer. Failed operations open it, and Tier.Run, which probes the server
+// meanwhile, closes it. An operation that began before the breaker has opened and succeeds afterwards does not close it: one answer among timeouts does
+// not mean that the server works. A breaker is safe for concurrent use.
 type breaker struct {
 	failures atomic.Int32 // in a row
 	open     atomic.Bool

@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	// earlyWords bounds the words that are kept for a claim of which it is not known yet whom it waits for.
+	// earlyWords is how many words are kept for a claim whose holder is not known yet.
 	earlyWords = 16
-	// Lengths of what a word is made of.
+	// Lengths of the parts of a word, in bytes.
 	hashLength = 22
 	nameLength = 26
 	// listenPause is the pause before the next attempt to listen.
 	listenPause, listenPauseAtMost = 20 * time.Millisecond, time.Second
 )
 
-// word is that a claim has ended, and how, as it is told to all instances.
+// word is the message, published to all instances, that a claim has ended, and how.
 type word struct {
-	hash, name string
+	hash, name string // of the storage key; of the claim
 	how        store.ClaimResult
 }
 
@@ -36,7 +36,7 @@ func parseWord(s string) (w word, ok bool) {
 	return w, w.how <= store.Unshared
 }
 
-// listenFor lets a claim receive the ends of others on its storage key.
+// listenFor makes a claim receive the words about its storage key.
 func (c *Claims) listenFor(a *claim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,7 +55,7 @@ func (c *Claims) forget(a *claim) {
 	}
 }
 
-// receive hands a word to the claims that wait for it.
+// receive hands a published word to the claims that wait on its storage key.
 func (c *Claims) receive(s string) {
 	w, ok := parseWord(s)
 	if !ok {
@@ -68,7 +68,7 @@ func (c *Claims) receive(s string) {
 	}
 }
 
-// receive is called with Claims.mu held.
+// receive keeps the word, if the holder is not known yet, or ends the wait, if it is about the holder. The caller holds Claims.mu.
 func (a *claim) receive(w word) {
 	switch {
 	case a.holder == "":
@@ -81,14 +81,14 @@ func (a *claim) receive(w word) {
 	}
 }
 
-// subscription says whether words arrive, and gives a channel that is closed when that changes.
+// subscription reports whether words arrive, and returns a channel that is closed when that changes.
 func (c *Claims) subscription() (changes <-chan struct{}, subscribed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.changed, c.subscribed
 }
 
-// setSubscribed notes that words begin or cease to arrive. Whoever waits looks for itself then: a word may have been lost.
+// setSubscribed notes that words begin or cease to arrive. Claims that wait then ask the server, since a word may have been lost.
 func (c *Claims) setSubscribed(subscribed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	// claimKeep is after how long without renewal a claim runs out: its process is dead.
+	// claimKeep is for how long a claim holds without renewal. If it expires, its process has died.
 	claimKeep  = 3 * time.Second
 	renewEvery = claimKeep / 3
 	// renewers bounds how many claims are renewed at a time.
 	renewers = 16
-	// lookEvery is how often those who wait look for themselves while no word can reach them.
+	// lookEvery is how often a waiting claim asks the server while words do not arrive.
 	lookEvery = 100 * time.Millisecond
-	// lookLeast is the least pause between two looks.
+	// lookLeast is the least pause before a waiting claim asks the server.
 	lookLeast = 10 * time.Millisecond
 )
 
 var (
-	// claimScript gives the right to fetch to the one who asks, if nobody has it, and otherwise notes that somebody waits. It
-	// says who has it and for how much longer. Who asks without a name only looks.
+	// claimScript gives the right to fetch to the claim named ARGV[1], if no other claim holds it, and otherwise marks that some claim waits. It
+	// returns the holder and for how many ms more it holds. With an empty name it only asks.
 	claimScript = client.NewLuaScript(`
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then
@@ -40,12 +40,12 @@ if ARGV[1] == '' then return {'', 0} end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return {ARGV[1], tonumber(ARGV[2])}
 `)
-	// renewScript keeps a right that is still held.
+	// renewScript extends a right, if it is still held.
 	renewScript = client.NewLuaScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `)
-	// releaseScript gives a right back that is still held, and says so where somebody waits.
+	// releaseScript gives back a right, if it is still held, and publishes the word if some claim waits.
 	releaseScript = client.NewLuaScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
@@ -54,16 +54,15 @@ return 1
 `)
 )
 
-// Claims are kept on the server of a tier. Run must run for them to work, and for as long as fetches do. Claims is safe for
-// concurrent use.
+// Claims implements store.Claims on the server of a tier. Run must be running as long as fetches do. Claims is safe for concurrent use.
 //
-// Requests make claims, release them and wait for those of others; one goroutine of Run receives the words that other instances
-// publish, another renews what is held. A claim is in waiting before the server is asked who holds the right: a word that comes between
-// the server's answer and the start of the wait would go unnoticed, and the request would wait until the claim runs out.
+// Requests make claims, release them and wait for those of other instances. One goroutine of Run receives the words that other instances publish, another
+// renews claims that are held. A claim is put into waiting before the server is asked who holds the right: otherwise a word that comes between the
+// server's answer and the start of the wait would be missed, and the request would wait until the holder's claim expires.
 type Claims struct {
 	tier    *Tier
 	channel string
-	orphans chan *claim // that were perhaps made, and that nobody has
+	orphans chan *claim // claims that the server may have granted, and whose caller has got an error
 
 	mu         lockorder.Mutex[lockorder.Claims]
 	held       map[*claim]bool   // guarded by mu
@@ -84,20 +83,19 @@ func NewClaims(t *Tier) *Claims {
 	}
 }
 
-// claim is one attempt to get the right to fetch. Its name is its own: a right that was lost and is given back late is not
-// that of whoever got it then.
+// claim is one attempt to get the right to fetch. Its name is unique, so that releasing a right that has expired does not release that of the next holder.
 type claim struct {
 	claims *Claims
 	hash   string // of the storage key
 	name   string
 	isHeld bool
-	left   time.Duration // that whoever has the right had it for, when last asked
-	// What Claims.subscription said before that: a change since then may have cost a word.
+	left   time.Duration // for how much longer the holder had the right, when the server was last asked
+	// Results of Claims.subscription from before the server was last asked: a word may have been lost if they have changed since.
 	changes    <-chan struct{}
 	subscribed bool
 
-	holder string            // who has the right, by name; empty until that is known; guarded by Claims.mu
-	early  []word            // that arrived before; guarded by Claims.mu
+	holder string            // name of the claim that has the right; empty until that is known; guarded by Claims.mu
+	early  []word            // words that arrived before holder was known; guarded by Claims.mu
 	ended  chan struct{}     // closed when how is set
 	how    store.ClaimResult // guarded by Claims.mu until ended is closed
 }
@@ -105,7 +103,7 @@ type claim struct {
 // Claim implements store.Claims.
 func (c *Claims) Claim(ctx context.Context, key string) (store.Claim, error) {
 	a := &claim{claims: c, hash: hash(key), name: rand.Text(), ended: make(chan struct{})}
-	// Before the server is asked: no word is missed that comes when it has answered.
+	// Before the server is asked, so that no word is missed that comes after its answer.
 	c.listenFor(a)
 	holder, left, err := a.ask(ctx, "claim", a.name)
 	if err != nil {
@@ -137,7 +135,7 @@ func (c *Claims) Claim(ctx context.Context, key string) (store.Claim, error) {
 // Held implements store.Claim.
 func (a *claim) Held() bool { return a.isHeld }
 
-// Release implements store.Claim. Where the server cannot be told, the claim runs out.
+// Release implements store.Claim. If the server cannot be reached, the claim expires.
 func (a *claim) Release(how store.ClaimResult) {
 	c := a.claims
 	c.mu.Lock()
@@ -158,7 +156,7 @@ func (a *claim) release(ctx context.Context, how store.ClaimResult) error {
 func (a *claim) Await(ctx context.Context) (store.ClaimResult, error) {
 	defer a.claims.forget(a)
 	for {
-		pause := max(a.left, lookLeast) // by then it has been renewed or has run out
+		pause := max(a.left, lookLeast) // by then the holder has renewed its claim, or the claim has expired
 		if !a.subscribed {
 			pause = min(pause, lookEvery)
 		}
@@ -175,7 +173,7 @@ func (a *claim) Await(ctx context.Context) (store.ClaimResult, error) {
 			return store.Vacant, fmt.Errorf("await fetch of another instance: %w", err)
 		}
 		holder, left, err := a.ask(ctx, "await", "")
-		if a.over() { // its word came while the server was asked, and says more
+		if a.over() { // the word came while the server was asked; it also says how the claim has ended
 			return a.how, nil
 		}
 		if ctx.Err() == nil && (err != nil || holder != a.holder) {
@@ -194,7 +192,7 @@ func (a *claim) over() bool {
 	}
 }
 
-// ask runs the claim's script under a name.
+// ask runs claimScript. With an empty name it only asks who has the right.
 func (a *claim) ask(ctx context.Context, operate, name string) (holder string, left time.Duration, err error) {
 	type answer struct {
 		holder string
@@ -222,11 +220,11 @@ func (a *claim) keys() []string {
 	return []string{p + ":l:{" + a.hash + "}", p + ":w:{" + a.hash + "}"}
 }
 
-// abandon gives a right back that the server has perhaps given without this process's having learned of it.
+// abandon has keep release a claim that the server may have granted although the call has failed.
 func (c *Claims) abandon(a *claim) {
 	select {
 	case c.orphans <- a:
-	default: // then it runs out
+	default: // the claim expires by itself
 	}
 }
 
@@ -238,7 +236,7 @@ func (c *Claims) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// keep renews what is held, and gives back what nobody has.
+// keep renews the claims that are held, and releases orphans, until ctx ends.
 func (c *Claims) keep(ctx context.Context) {
 	again := time.NewTicker(renewEvery)
 	defer again.Stop()

@@ -21,8 +21,8 @@ import (
 var (
 	// ErrGarbled says that a value is damaged, or was not written by this program.
 	ErrGarbled = errors.New("decode item: it is damaged")
-	// errUnusable says that a value is in order and yet of no use here: of another version of this program, of another storage
-	// key, too old or too new.
+	// errUnusable says that a value is not damaged, but cannot be used here: it is of another version of this program or another storage key, too
+	// old, or at a position that is not known here.
 	errUnusable = errors.New("decode item: it is of no use here")
 )
 
@@ -33,7 +33,7 @@ const (
 	maxSelections = 16
 )
 
-// stored is a value of which only the front has been read.
+// stored is a value whose front has been read and checked.
 type stored struct {
 	at    fleet.LogPosition
 	flags byte
@@ -41,8 +41,8 @@ type stored struct {
 	rest  reader
 }
 
-// open reads the front of a value that must belong to a storage key, and be signed as the signer wants it. Without a signer a
-// signature is not looked at. Nothing of the value is read before both are known to be right.
+// open checks the checksum and the signature of a value, and reads its front, which must be that of the storage key. Without a signer, a signature is not
+// verified. Nothing of the item is read before all are right. The error is ErrGarbled, errUnusable or valkey.ErrSignature.
 func open(value []byte, key string, signer *valkey.Signer) (stored, error) {
 	if len(value) < stampEnd+checksumed || string(value[:len(magic)]) != magic {
 		return stored{}, ErrGarbled
@@ -80,7 +80,7 @@ func open(value []byte, key string, signer *valkey.Signer) (stored, error) {
 	return s, nil
 }
 
-// copy reads a copy with up to most bytes of head and body. Its stamp is the caller's to set.
+// copy reads a copy, of which head and body have at most most bytes. The caller has to set its stamp.
 func (s *stored) copy(most int64) (*store.Copy, error) {
 	r := &s.rest
 	status := r.number(999)
@@ -120,7 +120,7 @@ func (s *stored) copy(most int64) (*store.Copy, error) {
 	return c, nil
 }
 
-// exact is a slice with no room beyond its end.
+// exact returns a clone of b without spare capacity.
 func exact(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }
 
 // variants reads variants.
@@ -146,7 +146,7 @@ func (s *stored) variants() (*store.Variants, error) {
 
 func unsorted(names []string) bool { return !slices.IsSorted(names) }
 
-// reader takes a value apart. Once something is missing it gives zeroes and has failed.
+// reader reads the parts of a value. Once a part is missing or invalid, failed is set, and all further parts are zero.
 type reader struct {
 	left   []byte
 	failed bool
@@ -180,7 +180,7 @@ func (r *reader) word() uint64 {
 	return 0
 }
 
-// number reads one that is at most most.
+// number reads a number, which must be at most most.
 func (r *reader) number(most uint64) uint64 {
 	v, n := binary.Uvarint(r.left)
 	if n <= 0 || v > most {
@@ -193,7 +193,7 @@ func (r *reader) number(most uint64) uint64 {
 
 func (r *reader) text() string { return string(r.take(r.number(math.MaxInt32))) }
 
-// texts reads names. There are none where a Vary of nothing is meant.
+// texts reads a list of names; nil: the list is empty.
 func (r *reader) texts() []string {
 	var texts []string
 	for range r.number(maxNames) {
@@ -214,7 +214,7 @@ func (r *reader) members() []invalidation.ID {
 	for i := range members {
 		members[i] = invalidation.ID(r.word())
 	}
-	slices.Sort(members) // whoever wrote them
+	slices.Sort(members) // callers rely on the order, and the value may be another program's
 	return members
 }
 

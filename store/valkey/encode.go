@@ -128,12 +128,12 @@ func appendLife(dst []byte, l httpcache.Lifetime) []byte {
 	return append(dst, flags)
 }
 
-// appendTime writes a time in two parts: dates of origins lie further away than nanoseconds reach.
+// appendTime writes seconds and nanoseconds: a Date of an origin may be outside the range of UnixNano.
 func appendTime(dst []byte, t time.Time) []byte {
 	return binary.AppendUvarint(binary.AppendVarint(dst, t.Unix()), uint64(t.Nanosecond()))
 }
 
-// encodeVariants writes the keys of the copies, which begin with the key of the variants, without that.
+// encodeVariants writes variants. The keys of the copies are written without the prefix that they share with the key of the variants.
 func encodeVariants(key string, v *store.Variants) []byte {
 	dst := appendFront(nil, flagVariants, fleet.LogPosition{}, key)
 	dst = binary.AppendUvarint(dst, uint64(len(v.Selections)))

@@ -16,7 +16,7 @@ import (
 // probeEvery is the pause between questions to a server that did not answer.
 const probeEvery = 200 * time.Millisecond
 
-// putScript keeps a value, unless what is there was fetched at a later position of the same history by the same version.
+// putScript stores a value, unless the key has a value of the same version and history whose position is later.
 var putScript = client.NewLuaScript(strings.NewReplacer("HEAD", fmt.Sprint(historyAt-1), "SEQ", fmt.Sprint(seqAt), "NONCE", fmt.Sprint(nonceAt)).Replace(`
 local old = redis.call('GETRANGE', KEYS[1], 0, NONCE - 1)
 if #old == NONCE and string.sub(old, 1, HEAD) == string.sub(ARGV[1], 1, HEAD) and string.sub(old, HEAD + 2, SEQ) == string.sub(ARGV[1], HEAD + 2, SEQ) then
@@ -30,7 +30,7 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 `))
 
-// value is what is kept under a key, and for how long from now on.
+// value is the value of a key, and for how much longer the server keeps it.
 type value struct {
 	bytes []byte
 	left  time.Duration // at most zero: for ever
@@ -40,11 +40,12 @@ type value struct {
 type operation struct {
 	name    string
 	timeout time.Duration
-	write   bool // it may be refused by a server that is well: it may be full, or a replica
-	probe   bool // it is tried although the tier is down
+	write   bool // an error reply does not count as a failure of the server, which may be full, or a replica
+	probe   bool // the operation is tried even if the tier is down
 }
 
-// within carries out an operation. It ends when its time is over, whatever the client waits for: to connect, for one.
+// within runs f as an operation, and counts its result in the breaker. It returns when the operation's timeout is over, even if the client library does
+// not, as while it is connecting; f then goes on in the background.
 func within[T any](ctx context.Context, t *Tier, o operation, f func(context.Context, client.Client) (T, error)) (got T, err error) {
 	if !o.probe && t.Down() {
 		return got, store.ErrDown
@@ -69,7 +70,7 @@ func within[T any](ctx context.Context, t *Tier, o operation, f func(context.Con
 		got, err = a.got, a.err
 	case <-bound.Done():
 		select {
-		case a := <-done: // f was done before, and its time with it
+		case a := <-done: // f has finished, and its deferred cancel has ended bound
 			got, err = a.got, a.err
 		default:
 			err = bound.Err()
@@ -85,11 +86,11 @@ func within[T any](ctx context.Context, t *Tier, o operation, f func(context.Con
 	return got, err
 }
 
-// reading asks for a value, of which it takes no more than may be there.
+// reading returns the func for within that reads the value of a key: one byte more than the longest valid value, so that a longer one is noticed.
 func (t *Tier) reading(key string) func(context.Context, client.Client) (value, error) {
 	end := t.maxObject.Load() + overhead // one byte more than the longest value
 	return func(ctx context.Context, c client.Client) (value, error) {
-		// In one transaction, so that what is left is left of this value and not of the one before it.
+		// In one transaction, so that the expiry is that of this value, and not of one that it has replaced.
 		replies := c.DoMulti(ctx, c.B().Multi().Build(), c.B().Pttl().Key(key).Build(),
 			c.B().Getrange().Key(key).Start(0).End(end).Build(), c.B().Exec().Build())
 		parts, err := replies[3].ToArray()
@@ -105,20 +106,20 @@ func (t *Tier) reading(key string) func(context.Context, client.Client) (value, 
 		}
 		bytes, err := parts[1].AsBytes()
 		if replied(err) {
-			bytes, err = []byte(err.Error()), nil // it is no string: as good as damaged
+			bytes, err = []byte(err.Error()), nil // the key has no string: the error text is then found to be garbled
 		}
 		return value{bytes, time.Duration(left) * time.Millisecond}, err
 	}
 }
 
-// discard removes what is damaged, lest it keep out what would replace it.
+// discard removes a damaged value, since putScript might keep it instead of a new one.
 func (t *Tier) discard(ctx context.Context, key string) {
 	_, _ = within(ctx, t, operation{name: "put", timeout: t.options.Timeout, write: true}, func(ctx context.Context, c client.Client) (int64, error) {
 		return c.Do(ctx, c.B().Del().Key(t.key('e', key)).Build()).AsInt64()
-	}) // it is a miss in any case
+	}) // whether or not it is removed, the look-up is a miss
 }
 
-// Run looks after a server that does not answer, until ctx ends. No request is held up for finding out whether it is back.
+// Run waits until the breaker opens, probes the server until it answers, and closes the breaker, until ctx ends. It returns nil.
 func (t *Tier) Run(ctx context.Context) error {
 	for {
 		select {
@@ -135,7 +136,7 @@ func (t *Tier) Run(ctx context.Context) error {
 	}
 }
 
-// probe asks until there is an answer. It reports false when ctx has ended before.
+// probe asks the server until it answers. It reports false if ctx has ended before.
 func (t *Tier) probe(ctx context.Context) bool {
 	again := time.NewTicker(probeEvery)
 	defer again.Stop()
@@ -153,12 +154,12 @@ func (t *Tier) probe(ctx context.Context) bool {
 	}
 }
 
-// replied reports whether an error is the server's answer.
+// replied reports whether an error is a reply of the server.
 func replied(err error) bool {
 	return err != nil && errors.As(err, new(*client.ValkeyError))
 }
 
-// unsent reports whether an operation was not tried, since nobody answers.
+// unsent reports whether an operation was not sent, because the server is known not to answer.
 func unsent(err error) bool {
 	return errors.Is(err, store.ErrDown) || errors.Is(err, valkey.ErrNotConnected)
 }

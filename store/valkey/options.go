@@ -17,11 +17,11 @@ type Options struct {
 	MaxObject  int64          // longer bodies are neither written nor read, in bytes
 	Compress   bool           // pack what is written with zstd, where that is worth it. Packed copies are read in any case
 	Signer     *valkey.Signer // nil: what is written is not signed, and what is read is not verified
-	// Alive reports whether the server is known to answer. Where it does not, the tier is down without having to find out by
-	// itself. Nil: nobody knows.
+	// Alive reports whether the server is known to answer; if it does not, the tier is down without having to find that out by operations that
+	// fail. Nil: the tier has to find out.
 	Alive func() bool
-	// Observe is told how long an operation took and how it ended. Operations are named by what they do: get, put, claim,
-	// await, renew, release, probe, and decode where it has failed. Kind names the errors.
+	// Observe is called with how long an operation took and its error. op is get, put, claim, await, renew, release, probe, or, for values that
+	// are damaged, decode. It must be safe for concurrent use. May be nil.
 	Observe func(op string, took time.Duration, err error)
 	Log     *slog.Logger
 }

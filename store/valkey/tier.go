@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	// writeTimeout bounds one write, and the end of a claim. Nobody waits for it but those who wait for a claim.
+	// writeTimeout bounds one write, and the release of a claim. Only requests that wait for a claim wait for these.
 	writeTimeout = time.Second
-	// variantsKeep is for how long variants are kept after a copy of theirs was last written.
+	// variantsKeep is for how long variants are kept after one of their copies was last written.
 	variantsKeep = 7 * 24 * time.Hour
-	// overhead is how much longer than its body a value may be: storage key, head and what else it says.
+	// overhead is how many bytes longer than its body a value may be, by storage key, head and so on.
 	overhead = 1 << 20
-	// maxWrites and maxWriteBytes bound what is on its way to the server. More is dropped.
+	// maxWrites and maxWriteBytes bound the writes that are under way. Further items are not written.
 	maxWrites     = 256
 	maxWriteBytes = 32 << 20
 )
@@ -60,8 +60,7 @@ func (t *Tier) Down() bool {
 	return err != nil
 }
 
-// Get implements store.Tier. What cannot be read, is damaged, is not signed as it must be, or stands at a position that this process cannot place is not
-// there.
+// Get implements store.Tier. A value that is damaged, not signed as it must be, or at a position that this process does not know counts as none.
 func (t *Tier) Get(ctx context.Context, key string) (store.Item, error) {
 	if t.Down() {
 		return nil, store.ErrDown
@@ -88,11 +87,11 @@ func (t *Tier) Get(ctx context.Context, key string) (store.Item, error) {
 	return item, nil
 }
 
-// decode makes an item of a value that was asked for at a time.
+// decode makes an item of a value. asked is when the value was asked for. The error is as for open.
 func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) {
 	most := t.maxObject.Load() + overhead
 	if int64(len(v.bytes)) > most || v.left <= 0 {
-		return nil, ErrGarbled // nothing here writes longer values, or some that stay for ever
+		return nil, ErrGarbled // this program writes neither longer values nor any without an expiry
 	}
 	s, err := open(v.bytes, key, t.options.Signer)
 	if err != nil {
@@ -109,8 +108,8 @@ func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) 
 	if err != nil {
 		return nil, err
 	}
-	// How long it has been kept is told by what is left of its expiry on the server, and by the clock of whoever wrote it and
-	// this one's. The older counts.
+	// For how long the copy was stored follows from what is left of its expiry on the server, and from the difference of the writer's clock and
+	// this one's. The longer time counts.
 	life := c.Life()
 	resident := max(life.Keep-v.left, asked.Sub(life.Received), 0)
 	if resident >= life.Keep || int64(c.Length()) > t.maxObject.Load() {
@@ -123,7 +122,7 @@ func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) 
 	return c, nil
 }
 
-// Put implements store.Tier. What is too long, or stands at a position that others could not place, is not kept.
+// Put implements store.Tier. An item that is too long, about to expire, or at a position that other instances could not know is not written.
 func (t *Tier) Put(ctx context.Context, key string, item store.Item) error {
 	if t.Down() {
 		return store.ErrDown
@@ -153,7 +152,7 @@ func (t *Tier) Put(ctx context.Context, key string, item store.Item) error {
 	return nil
 }
 
-// encode makes the value of an item. It is without bytes where the item is not to be kept.
+// encode makes the value of an item. Its bytes are nil if the item is not to be written.
 func (t *Tier) encode(key string, item store.Item) (v value, err error) {
 	switch item := item.(type) {
 	case *store.Variants:
@@ -187,7 +186,8 @@ func (t *Tier) release(size int64) {
 	t.bytes.Add(-size)
 }
 
-// key is where something of a storage key is. A storage key may be long, and of any bytes.
+// key is the server's key for a storage key: by hash, since a storage key may be long, and have any bytes. what says which of the kinds in the package
+// comment it is.
 func (t *Tier) key(what byte, key string) string {
 	return t.options.Prefix + ":" + string(what) + ":{" + hash(key) + "}"
 }
