@@ -38,8 +38,8 @@ func (f *Follower) apply(r invalidation.Record, now time.Time) {
 	f.events = append(f.events, e)
 }
 
-// ApplyLocally makes copies unusable on this instance, also where the server cannot be reached. The entry is not in the log: the
-// caller hands it to Queue, or has tried to write it and failed. The entry's position is given here.
+// ApplyLocally applies an entry on this instance that is not in the log, as when the server cannot be reached. The caller has to hand the entry to Queue, or
+// has tried to write it and failed. e.Position is ignored; the position that the entry gets in the ledger is returned.
 func (f *Follower) ApplyLocally(e invalidation.Entry, now time.Time) (position uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -47,8 +47,7 @@ func (f *Follower) ApplyLocally(e invalidation.Entry, now time.Time) (position u
 	return f.positions.local
 }
 
-// applyLocally applies an entry that is not in the log. In the ledger, all later entries of the log stand one position higher.
-// The caller holds mu.
+// applyLocally is ApplyLocally; the caller holds mu. All later entries of the log get a position in the ledger that is higher by one.
 func (f *Follower) applyLocally(e invalidation.Entry, now time.Time) {
 	f.positions.local++
 	e.Position = f.positions.local
@@ -56,7 +55,7 @@ func (f *Follower) applyLocally(e invalidation.Entry, now time.Time) {
 	f.positions.beginSegment()
 }
 
-// invalidateAll makes all copies unusable on this instance: what was invalidated meanwhile cannot be known. The caller holds mu.
+// invalidateAll invalidates all copies on this instance, because invalidations may have been missed. The caller holds mu.
 func (f *Follower) invalidateAll(now time.Time) {
 	f.applyLocally(invalidation.Entry{IDs: []invalidation.ID{allID}}, now)
 }
@@ -64,7 +63,7 @@ func (f *Follower) invalidateAll(now time.Time) {
 // allID is the member of every copy.
 var allID = invalidation.IDOf(policy.All)
 
-// keepNotice keeps the last notice on a subject. The caller holds mu.
+// keepNotice keeps a notice as the last one on its subject, or forgets the subject if the body is empty. The caller holds mu.
 func (f *Follower) keepNotice(n invalidation.Notice) {
 	if len(n.Body) == 0 {
 		delete(f.notices, n.Subject)
@@ -95,8 +94,8 @@ func (f *Follower) installNotices(notices []invalidation.Notice, newLog bool) {
 	}
 }
 
-// announceAgain has the notices written into a log that does not hold them. Instances that know the same notice derive the same
-// key, so that one of them writes it. The caller holds mu.
+// announceAgain queues the standing notices to be written into a log that does not have them. Instances that know the same notice derive the same key, so
+// that one of them writes it. The caller holds mu.
 func (f *Follower) announceAgain(now time.Time) {
 	for subject, body := range f.notices {
 		key := keyOf(0, "notice "+subject+string(body))

@@ -8,19 +8,19 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// Witness is what is known of one entry beside the heartbeats: who was on the list when the server appended it, and who has said that
-// the entry is applied there (R13). It may be told of both before the entry is applied here. Only one goroutine may use it at a time.
-// The zero value knows nothing.
+// Witness collects what is known of one entry apart from heartbeats: which instances were on the list when the server appended the entry, and which have
+// said that they have applied it (R13). Both may come before the entry is applied here. Only one goroutine may use a Witness at a time. The zero value
+// is ready.
 type Witness struct {
 	list    List
 	applied map[string]bool
 }
 
-// Read takes in the list as it was in the step that appended the entry.
+// Read notes the list as it was in the step that appended the entry.
 func (w *Witness) Read(l List) { w.list = l }
 
-// Hear takes in that an instance says it has applied the entry. What it says is of the entry by its nonce: in its ledger the entry stays
-// applied, whatever becomes of the log.
+// Hear notes that an instance has said that it has applied the entry. The instance names the entry by its nonce, so that this stays true whatever becomes
+// of the log: in the instance's ledger the entry stays applied.
 func (w *Witness) Hear(name string) {
 	if w.applied == nil {
 		w.applied = map[string]bool{}
@@ -33,21 +33,20 @@ func (w *Witness) Hear(name string) {
 type Confirmation struct {
 	follower *Follower
 	seq      uint64
-	begun    time.Time // when the entry was in the log already
+	begun    time.Time // a time at which the entry was already in the log
 	witness  *Witness
-	acked    []string
-	late     map[string]bool // instances that were seen without the entry, and not with it since
+	acked    []string        // the live instances that have applied the entry, as of the last call
+	late     map[string]bool // instances that were live and had not applied the entry, and were not seen to have it since
 }
 
-// Confirm begins to watch an entry that was applied here, and of which a witness tells.
+// Confirm begins to watch an entry that was applied here. w is the entry's Witness.
 func (f *Follower) Confirm(seq uint64, w *Witness, now time.Time) *Confirmation {
 	return &Confirmation{follower: f, seq: seq, begun: now, witness: w, late: make(map[string]bool)}
 }
 
-// Observe takes in the live instances of a reply. The watch is done when all of them have applied the entry and no instance can be
-// left that is not among them and holds a lease. An instance that shows signs of life without applying the entry is waited for no longer
-// than one that shows none (R13b). The driver takes those in reap off the server's list, unless their heartbeats have
-// changed since; the reply after that does not list them.
+// Observe takes in the live instances of a reply. The watch is done when all of them have applied the entry, and no other instance can hold a lease. An
+// instance that does not apply the entry is waited for only for its lease timeout, even if it shows signs of life (R13b). The driver has to take the
+// instances in reap off the server's list, unless their heartbeats have changed since; later replies then do not list them.
 func (c *Confirmation) Observe(live []Peer, now time.Time) (done bool, reap []Peer) {
 	c.follower.mu.RLock()
 	defer c.follower.mu.RUnlock()
@@ -70,10 +69,10 @@ func (c *Confirmation) Observe(live []Peer, now time.Time) (done bool, reap []Pe
 	return done, reap
 }
 
-// Witnessed reports whether the watch is done by what the witness tells, without a reply: all that were on the list when the entry was
-// appended have said that they have applied it. Who has come on the list since was told of the entry in the same step (R8). The list is
-// worth as much as one of a reply where it is that of the server which the last reply came from, in the same edition, since the epoch is counted
-// from when that took over, and from when others were taken off the list who may hold leases.
+// Witnessed reports whether the watch is done according to the witness, without a reply: all instances that were on the list when the entry was appended
+// have said that they have applied it. An instance that has registered since was told of the entry in the same step (R8). The list counts only if it
+// is that of the server that the last reply came from, in the same edition: the epoch, after which no other instance can hold a lease, began when that
+// server took over, or when instances were taken off its list.
 func (c *Confirmation) Witnessed(now time.Time) bool {
 	c.follower.mu.RLock()
 	defer c.follower.mu.RUnlock()
@@ -94,6 +93,5 @@ func (c *Confirmation) Witnessed(now time.Time) bool {
 // Acked are the live instances that have applied the entry, in the order of their names.
 func (c *Confirmation) Acked() []string { return slices.Sorted(slices.Values(c.acked)) }
 
-// Reaped are, once the watch is done, the instances whose lease has lapsed without that they had applied the entry: most went off the
-// list, whoever took them off.
+// Reaped returns, once the watch is done, the instances that have not applied the entry, and whose lease has lapsed. Most of them are off the list.
 func (c *Confirmation) Reaped() []string { return slices.Sorted(maps.Keys(c.late)) }

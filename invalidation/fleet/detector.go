@@ -28,8 +28,8 @@ type heartbeat struct {
 	lease time.Duration
 }
 
-// recall puts in the lease that an instance has said before, where the list says none: it never changes, and without it the instance
-// would be waited for by the longest that can be.
+// recall fills in the lease of instances whose entry on the list does not say it, if they have said it before. An instance's lease never changes, and
+// without it the longest possible lease would have to be waited for.
 func (d *failureDetector) recall(live []Peer) {
 	for i, p := range live {
 		if p.Lease == 0 {
@@ -38,9 +38,9 @@ func (d *failureDetector) recall(live []Peer) {
 	}
 }
 
-// observe notes whose heartbeats have changed. After a pause without replies all of them count as changed: this instance may have
-// been cut off or frozen while the others beat on, and would otherwise take its own silence for theirs, reap instances that
-// hold a lease, and confirm a purge that those have not applied.
+// observe notes whose heartbeats have changed. After a pause without replies all count as changed: this instance may have been cut off or frozen while the
+// others sent heartbeats, and would otherwise take its own silence for theirs, reap instances that hold a lease, and confirm a purge that these have not
+// applied.
 func (d *failureDetector) observe(live []Peer, now time.Time) {
 	if now.Sub(d.replied) > d.pause {
 		d.heartbeat = nil
@@ -61,14 +61,15 @@ func (d *failureDetector) observe(live []Peer, now time.Time) {
 	}
 }
 
-// suspects reports whether an instance, as a reply listed it, must have lost its lease, by the length that it has itself said. An instance whose Beat is not the one
-// that observe has seen has given a sign of life since.
+// suspects reports whether an instance, as a reply lists it, must have lost its lease, of the length that it has itself said. An instance whose Beat is not
+// the one that observe has seen has given a sign of life since.
 func (d *failureDetector) suspects(p Peer, now time.Time) bool {
 	h, watched := d.heartbeat[p.Name]
 	return watched && h.beat == p.Beat && now.Sub(h.at) >= invalidation.Timeout(p.lease())
 }
 
-// allCountFrom reports whether no heartbeat on the list at the last reply is below one, by which versions are told apart.
+// allCountFrom reports whether every heartbeat on the list at the last reply is at least beat. Versions of the program differ in where their heartbeats
+// begin to count.
 func (d *failureDetector) allCountFrom(beat uint64) bool {
 	return !slices.ContainsFunc(d.live, func(p Peer) bool { return p.Beat < beat })
 }

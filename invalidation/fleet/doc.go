@@ -89,10 +89,10 @@
 //   - FetchSnapshot: read History, Previous, Seq, nonce, Floor, all marks, open fences and notices; call InstallSnapshot.
 //   - CompareLogs: read the log backwards, look for an entry in common (LastCommon), call Rewind.
 //
-// Appending entries is one atomic step too: the server compares the History, gives the next Seqs, appends, sets the marks of
-// the members, which are what a snapshot reads, tells all who listen, and says who is on the list. With replicas the writer waits until they have the entry before the entry
-// counts as written. An attempt whose outcome is unknown is made again as another entry with another nonce: invalidating twice is
-// harmless, while finding the first attempt in the log would prove nothing about the replicas.
+// Appending entries is one atomic step too: the server compares the History, gives the next Seqs, appends, sets the marks of the members, which are what a
+// snapshot reads, tells all who listen, and says who is on the list. With replicas the writer waits until they have the entry before the entry counts as
+// written. An attempt whose outcome is unknown is made again as another entry with another nonce: invalidating twice is harmless, while finding the
+// first attempt in the log would prove nothing about the replicas.
 //
 // Due are the records that this instance has to write of its own accord; they are handed out again every second until they come
 // back in the log. A record that several instances would each write, such as the end of a dead writer's fence, bears the same key
@@ -167,11 +167,10 @@
 // R12 Owe. An instance takes no lease while it owes an entry. After an outage the others would otherwise confirm that all is well
 // with a server that lacks a purge which this instance has applied alone.
 //
-// R13 Confirm. The instance that has written an entry acknowledges the entry when every live instance has applied it, and a lease timeout has
-// passed since the epoch began (Confirmation): that of the
-// fleet, since an instance that the server does not know of may have a longer lease than the writer. An instance that does not apply the entry holds
-// up the others until it is reaped. Without the second condition a server that has just taken over, whose list is still empty,
-// would confirm at once, while instances on the old server use their leases to the end.
+// R13 Confirm. The instance that has written an entry acknowledges the entry when every live instance has applied it, and a lease timeout of the fleet has
+// passed since the epoch began (Confirmation). It is that of the fleet, since an instance that the server does not know of may have a longer lease than
+// the writer. An instance that does not apply the entry holds up the others until it is reaped. Without the second condition a server that has just
+// taken over, whose list is still empty, would confirm at once, while instances on the old server use their leases to the end.
 //
 // The list has an edition, which is another after somebody has taken instances off or put them on who is none: the server counts those that
 // register, leave and are reaped, and begins an edition where there are more or fewer in any step that reads the list. Who learns of another edition
@@ -227,14 +226,13 @@
 // three lease timeouts of the fleet: its own copies are given up, and what that one may owe can concern no other. A heartbeat vouches
 // only if it is higher than it was; where signatures are required, only if it is signed.
 //
-// R17 Damage. A log is one if the last item of its list stands at its position, if its items are entries, and if there are as many as positions
-// from the first to the last. Otherwise somebody else has
-// written there: by his own item the server counts on, and refuses every entry. No snapshot and no reply is taken from such a
-// log; the server begins another, which does not name the one before as its Previous. By R9c everything is confirmed once, since what
-// else was written over, or is gone, is not known. Heartbeats look. The step that appends does not, where the server refuses nothing: an entry that
-// is put behind what somebody wrote is told to all (R19), and is among the marks, so that it holds on every instance as it would in a log
-// that is whole; and by the number of items what is before it is found. So it is with marks, fences and notices, which the server counts: of what
-// is missing among them nobody would hear who starts.
+// R17 Damage. A log is intact if the last item of its list stands at its position, if its items are entries, and if there are as many items as positions
+// from the first to the last. Otherwise something else than this program has written there, and the server, which counts on from the foreign item,
+// refuses every entry. No snapshot and no reply is taken from a damaged log; the server begins another, which does not name the damaged one as its
+// Previous. By R9c everything is confirmed once, since it is not known what else was overwritten, or is gone. Heartbeats check for damage. The step
+// that appends does not check, as long as the server refuses nothing: an entry that is appended behind a foreign item is told to all (R19), and is among
+// the marks, so that it holds on every instance as in an intact log; and the number of items shows the foreign one later. Marks, fences and notices
+// are counted by the server in the same way: an instance that starts would otherwise not hear of those that are missing.
 //
 // R18 Tell. A write needs no entry if no copy can bear what it names. Before an instance has copies it tells in a notice, which stands as long
 // as the log, of which URLs its routes can have copies, and takes no lease until that is confirmed as in R13 (Withhold). Who leaves
@@ -274,7 +272,7 @@
 //     timeout at most; its fences expire. An instance that stops in order writes what it owes and takes itself off the list.
 //   - An instance is frozen, or cut off from the server: nothing. Its lease lapses before the others reap it, and all requests go
 //     to the origin. On a machine that was suspended with its monotonic clock, the wall clock ends the lease.
-//   - The server cannot be reached by anyone: nothing. No purge is acknowledged as held; An order that waits for this instance
+//   - The server cannot be reached by anyone: nothing. No purge is acknowledged as held. An order that waits for this instance
 //     only (WaitLocal) is applied, and owed. All leases lapse.
 //   - The server restarts with its data: nothing. It is another server process: R16 for those without a lease.
 //   - The server restarts without its last entries, or a replica takes over that lacks them: the lost entries are written again by

@@ -20,14 +20,14 @@ type openFence struct {
 	ids   []invalidation.ID
 	first uint64 // position of the first beginning that this instance has applied
 	begun uint64 // position of the latest
-	// before is where the members stood in the ledger at the first beginning: there they stand again if nothing came of the write.
+	// before has the marks of the members at the first beginning. They are restored if the write has changed nothing.
 	before []uint64
-	// disturbed is the last position at which something else had named the members, as of the latest renewal. A renewal sets
-	// the marks of the members anew, so that afterwards the ledger shows the renewal and not what the renewal covers.
+	// disturbed is the last position at which another entry had named a member, as of the latest renewal. A renewal sets the marks of the members
+	// anew, so that the ledger does not show earlier entries any more.
 	disturbed uint64
 	expires   time.Time // when the fence ends by itself
-	renewAt   time.Time // when this instance, the writer, has to renew the fence; zero: another instance's, abandoned, or concluded
-	// Of the writer's own: until when no instance takes the fence for one whose writer has died, and the epoch in which it was confirmed.
+	renewAt   time.Time // when this instance has to renew the fence; zero: it is not the writer, or the fence was abandoned or concluded
+	// sure and epoch are set by the writer: until when no instance takes the writer for dead, and the epoch in which the fence was confirmed.
 	sure  time.Time
 	epoch time.Time
 }
@@ -46,8 +46,8 @@ func (o *openFences) begin(r invalidation.Record, position uint64, now time.Time
 	return open
 }
 
-// end removes a fence, before the ledger applies the end. It completes the ledger's entry, and says the last position at which
-// something else has named the members of the fence, or those that the end names besides.
+// end removes a fence, before the ledger applies the end. It returns the ledger's entry, completed, and the last position at which another entry has named
+// a member of the fence, or one that the end names besides.
 func (o *openFences) end(r invalidation.Record, entry invalidation.Entry) (_ invalidation.Entry, disturbed uint64) {
 	s := o.byNumber[r.Fence]
 	if s == nil {
@@ -67,7 +67,7 @@ func (o *openFences) end(r invalidation.Record, entry invalidation.Entry) (_ inv
 	return entry, disturbed
 }
 
-// renewals are the beginnings that this instance has to write again, as the writer of fences that are still open.
+// renewals returns the beginnings that this instance has to write again now, as the writer of open fences, and schedules the next renewal of each.
 func (o *openFences) renewals(life time.Duration, now time.Time) (renewals []invalidation.Record) {
 	for _, number := range slices.Sorted(maps.Keys(o.byNumber)) {
 		if s := o.byNumber[number]; !s.renewAt.IsZero() && !now.Before(s.renewAt) {
@@ -78,7 +78,7 @@ func (o *openFences) renewals(life time.Duration, now time.Time) (renewals []inv
 	return renewals
 }
 
-// expired are the ends of fences whose writer has given no sign of life.
+// expired returns the ends of other instances' fences that were not renewed in time.
 func (o *openFences) expired(now time.Time) (ends []invalidation.Record) {
 	for _, number := range slices.Sorted(maps.Keys(o.byNumber)) {
 		if s := o.byNumber[number]; s.renewAt.IsZero() && !now.Before(s.expires) {
@@ -99,9 +99,9 @@ func (f *Follower) Hold(fence uint64, epoch, begun time.Time) {
 	}
 }
 
-// Conclude has the end of a fence written without that anybody waits for it, if the fence stands on every instance that holds a lease at
-// now, and keeps requests from all that the end names (R15). Now must be read after the origin's answer. It returns the record, which is
-// handed out by Due until it comes back in the log.
+// Conclude queues the end of a fence, so that the writer's client need not wait for it, if every instance that holds a lease at now has the fence, and the
+// fence covers all that the end names (R15); otherwise ok is false. now must be read after the origin's answer. Due hands out the returned record until
+// it comes back in the log.
 func (f *Follower) Conclude(end invalidation.Record, now time.Time) (_ invalidation.Record, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -116,7 +116,7 @@ func (f *Follower) Conclude(end invalidation.Record, now time.Time) (_ invalidat
 	return end, true
 }
 
-// Abandon leaves a fence to end by itself after hold: its last renewal has that for a life.
+// Abandon renews a fence once more, with hold as its life, and not again, so that it expires after hold.
 func (f *Follower) Abandon(fence uint64, hold time.Duration, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

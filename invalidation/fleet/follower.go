@@ -14,15 +14,15 @@ const (
 	// FenceLife is how long a fence stays open whose writer gives no sign of life. A writer renews its fence after a third of
 	// that, for as long as its write is at the origin.
 	FenceLife = time.Minute
-	// firstBeat is where the heartbeats of this version begin to count, by which the others know what it does of its own accord: it has
-	// the entries that it appends told to all (R19).
+	// firstBeat is where the heartbeats of this version begin to count. By that, other instances know that the entries which this one appends are
+	// told to all instances at once (R19).
 	firstBeat = 1 << 49
-	// tellsBeat is where those of the version before begin, which tells of the copies that it may have before it has any (R18). Versions
+	// tellsBeat is where the heartbeats of the version before begin, which announces what copies it may have before it has any (R18). Versions
 	// before that count from 1.
 	tellsBeat = 1 << 48
 )
 
-// limits are what a follower remembers and for how long. They are always the defaults but in tests.
+// limits say what a follower remembers and for how long. Except in tests, they are defaultLimits.
 type limits struct {
 	// ring is how many entries of the log are remembered at least, to tell whether the log of the server is still the one that
 	// was applied.
@@ -59,12 +59,12 @@ type Follower struct {
 	notices   map[string][]byte // the last on each subject, to be written into a new log
 	events    []Event           // since the last call of Events
 	complete  time.Time         // when the ledger was last known to hold the whole log; zero: never
-	heldSince time.Time         // since when the lease has held without a break
-	heldIn    History           // in which log and term
+	heldSince time.Time         // since when the lease has been held without a break
+	heldIn    History           // the log and term in which it has
 	behind    uint64            // entries that the log had beyond the ledger at the last reply
 	floor     uint64            // of the log, at the last reply
 	logLease  time.Duration     // SyncReply.Longest of the last reply
-	withheld  bool              // the lease, until Release
+	withheld  bool              // no lease is taken until Release
 }
 
 // Event is something that the log has brought, for those who wait for an entry or listen to notices.
@@ -92,7 +92,7 @@ func NewFollower(l *invalidation.Ledger, lease *invalidation.Lease, duration tim
 	}
 }
 
-// Withhold keeps this instance from holding a lease until Release, and revokes the one that it holds: others do not know yet of what it
+// Withhold revokes this instance's lease, and keeps it from taking one until Release. It is used while other instances do not know yet of what this one
 // may have copies (R18).
 func (f *Follower) Withhold(now time.Time) {
 	f.mu.Lock()
@@ -128,8 +128,8 @@ func (f *Follower) Request(now time.Time) SyncRequest {
 	}
 }
 
-// held is for how long the lease has held in the present term, and with the present edition of the list: others that started since take its word
-// for that no instance holds a lease which is not on it. The caller holds mu.
+// held is for how long the lease has been held in the present term, and with the present edition of the list. Instances that have started since rely on
+// it: by it, no instance that is not on the list holds a lease. The caller holds mu.
 func (f *Follower) held(now time.Time) time.Duration {
 	if !f.lease.Valid(now) || f.heldIn != f.positions.history.in(f.positions.term()) {
 		return 0
@@ -242,11 +242,11 @@ type View struct {
 	Peers    []Peer
 	Pending  int           // entries that wait to be written
 	LogLease time.Duration // the longest lease that the log knows of
-	Longest  time.Duration // what it is by the instances that are left
-	// Epoch is when the present one began, by which Hold tells it from others.
+	Longest  time.Duration // the longest lease of the instances that are on the list
+	// Epoch is when the present epoch began. It identifies the epoch for Hold.
 	Epoch time.Time
-	// AllSpeak says that every instance on the list at the last reply is of a version whose entries are told to all as they are appended
-	// (R19). Those of others come with heartbeats alone.
+	// AllSpeak says that every instance on the list at the last reply is of a version whose entries are told to all instances as they are appended
+	// (R19). Entries of other versions come only with heartbeats.
 	AllSpeak bool
 }
 
@@ -288,8 +288,8 @@ func (f *Follower) FromLog(p LogPosition) (invalidation.Token, bool) {
 	return f.positions.fromLog(p)
 }
 
-// LeaseTimeout is after what time without a sign of life no instance of the fleet holds a lease, by the longest that this instance
-// has heard of.
+// LeaseTimeout is the time without a sign of life after which no instance of the fleet holds a lease, by the longest lease that this instance has heard
+// of.
 func (f *Follower) LeaseTimeout() time.Duration {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

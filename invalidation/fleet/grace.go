@@ -29,10 +29,10 @@ type grace struct {
 	began      time.Time // when the grace period began; zero: none has
 	// firstBeats are the heartbeats of the others as they were first seen in the grace period. Nil: none is under way.
 	firstBeats map[string]uint64
-	// missing are the instances that were live in the log before, or on the list of a server that they have not spoken to in its
-	// present term. One that does not come over may have taken with it the only record of an invalidation.
+	// missing are instances that were live in the log before, or are on the list of a server that they have not spoken to in its present term. If
+	// such an instance does not come over, it may have been the only one that knew of an invalidation.
 	missing []string
-	// unheard says that the grace period has ended without all live instances having said what they know.
+	// unheard says that the grace period has ended before all live instances have said what they know (graceAtMost).
 	unheard bool
 }
 
@@ -51,8 +51,8 @@ func (g *grace) observeServer(r SyncReply, now time.Time) {
 	g.epochStart = now
 }
 
-// observeList notes the edition of the list. In another one, instances may have been taken off that hold leases, as where a server has just
-// taken over.
+// observeList notes the edition of the list. If the edition has changed, instances that hold leases may have been taken off, so that a new epoch begins, as
+// when another server has taken over.
 func (g *grace) observeList(r SyncReply, now time.Time) {
 	if g.edition != "" && g.edition != r.Edition {
 		g.epochStart, g.edited = now, now
@@ -68,8 +68,8 @@ func (g *grace) heed(r SyncReply, now time.Time) {
 	}
 }
 
-// longestHeard is the longest lease that an instance may hold which is not on the list. One that starts waits for that too, and hears of it from
-// those alone that have known the server or the log before.
+// longestHeard is the longest lease that an instance which is not on the list may hold. An instance that starts has to wait for that lease too, and can
+// hear of it only from instances that have known the server or the log before.
 func (g *grace) longestHeard(now time.Time) time.Duration {
 	if now.Before(g.settled()) {
 		return g.longest
@@ -106,9 +106,9 @@ func (g *grace) begin(now time.Time) {
 	g.began, g.firstBeats, g.unheard = now, map[string]uint64{}, false
 }
 
-// graceAtMost is how many lease timeouts of the fleet a grace period takes at most: who owes an entry has written it after one, and
-// whoever has died is off the list after two. One on the list that goes on owing, or whose heartbeat never changes although nobody
-// takes it off, is none that will tell anything, and counts as one that has not come over.
+// graceAtMost is how many lease timeouts of the fleet a grace period takes at most. After one, an instance that owes an entry has written it; after two, an
+// instance that has died is off the list. An instance on the list that still owes, or whose heartbeat has never changed, will not tell anything, and
+// counts as one that has not come over.
 const graceAtMost = 3
 
 // over reports whether there is no grace period, or whether the one that began may end now. term is the present one.
@@ -169,7 +169,7 @@ func (g *grace) vouched(live []Peer, term uint32, now time.Time) bool {
 	return false
 }
 
-// end ends the grace period, and reports whether an instance has not come over that may know more than the log.
+// end ends the grace period, and reports whether an instance that may know more than the log has not come over.
 func (g *grace) end(live []Peer) (someMissing bool) {
 	gone := func(name string) bool {
 		return !slices.ContainsFunc(live, func(p Peer) bool { return p.Name == name })

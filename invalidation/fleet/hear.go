@@ -6,10 +6,10 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// Heard is an entry that came without being asked for, beside the heartbeats.
+// Heard is an entry that the server has told of when it was appended, and not in a reply to a heartbeat.
 type Heard struct {
 	invalidation.Record
-	Previous uint64 // nonce of the entry before it, as its writer's server has noted beside it; zero: not known
+	Previous uint64 // nonce of the entry before it in the server's log; zero: not known
 }
 
 // Hear applies an entry that came beside the heartbeats, and reports whether it did: it takes only the one that follows on the last
@@ -25,8 +25,8 @@ func (f *Follower) Hear(e Heard, now time.Time) bool {
 	return true
 }
 
-// Has reports whether the entry with that Seq and nonce is applied here, and still in the log as far as is known here: so that it can be
-// acknowledged although a heartbeat had brought it before.
+// Has reports whether the entry with this Seq and nonce is applied here and, as far as is known here, still in the log. Such an entry can be acknowledged
+// although Hear has not applied it, because a reply had brought it before.
 func (f *Follower) Has(seq, nonce uint64) bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// maxPending bounds the entries that wait to be written. Beyond it one entry takes the place of all: everything is to be confirmed.
+// maxPending bounds the entries that wait to be written. Beyond it, one entry that has everything confirmed takes the place of all.
 const maxPending = 1 << 16
 
 // pendingEntries are the entries that this instance has to write to the log, unless another instance does so first. Each has a
@@ -51,7 +51,7 @@ func (p *pendingEntries) owes() bool {
 	return false
 }
 
-// observe takes note of what an entry of the log settles, and of the repetition that the entry asks for (Record.Settle).
+// observe removes the pending entries that an entry of the log makes unnecessary, and adds the repetition that the entry asks for (Record.Settle).
 func (p *pendingEntries) observe(r invalidation.Record, now time.Time) {
 	delete(p.byKey, r.Nonce)
 	if r.Repeats != 0 {

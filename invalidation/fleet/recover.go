@@ -9,8 +9,8 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// Snapshot is what the log amounts to, for an instance that has not followed it. The parts may be read at different moments after
-// Seq, since marks only rise: what a part shows beyond Seq comes again with the entries after Seq.
+// Snapshot is the state that the log has led to, for an instance that has not followed it. Its parts may be read at different times after Seq was read:
+// marks only rise, and what a part has beyond Seq comes again with the entries after Seq.
 type Snapshot struct {
 	History History
 	// Previous is the history that the instance followed which began this one; zero: none, or not known.
@@ -21,8 +21,8 @@ type Snapshot struct {
 	Marks    []Mark
 	Fences   []invalidation.Record // BeginFence of the open ones
 	Notices  []invalidation.Notice
-	// Unread are the subjects of notices that are there and cannot be read, or are not to be heeded. Whoever listens has to know that
-	// something was said: it is told as Unreadable.
+	// Unread are the subjects of notices that cannot be read, or must not be heeded. They are reported as notices with the body Unreadable, so that
+	// listeners know that there is a notice.
 	Unread []string
 }
 
@@ -142,7 +142,7 @@ func (f *Follower) confirmEverything(reason History, now time.Time) {
 	f.pending.add(key, invalidation.Record{Operation: invalidation.InvalidateConfirm, IDs: []invalidation.ID{allID}}, due, true)
 }
 
-// lose tells of an entry that is not in the log any more, and reissues it where asked to. The caller holds mu.
+// lose reports, as an event, an entry that is not in the log any more, and queues it to be written again if reissue is set. The caller holds mu.
 //
 // The key of the new entry is that of the lost one, or its nonce: every instance that has applied the lost entry derives the same
 // key, and the first to write spares the others. The nonce is another: with the old one, an entry at the same Seq after other

@@ -19,8 +19,8 @@ type SyncRequest struct {
 	Owes      bool          // the instance has entries to write that no other instance may know of
 	Lease     time.Duration // how long the instance uses copies without news: others may wait by it
 	Held      time.Duration // for how long the instance has held a lease in Term without a break; zero: it holds none
-	Edition   string        // of the list of instances, as the last reply had it; with another the server takes it that Held is zero
-	Longest   time.Duration // the longest lease that any instance may hold: the server may be another, which has not heard of it
+	Edition   string        // of the list of instances, by the last reply; if the server's is another, it takes Held for zero
+	Longest   time.Duration // the longest lease that any instance may hold; the server may be one that has not heard of it
 	Sent      time.Time     // by the clock of the instance, before the request leaves; it is not sent
 }
 
@@ -59,7 +59,7 @@ type SyncReply struct {
 // List is the list of instances on a server, as it was in the step that appended an entry. The zero value is that of no server.
 type List struct {
 	Server string // as in SyncReply
-	// Edition is another after somebody who is no instance has taken instances off the list, or put them on.
+	// Edition changes when something else than the instances themselves has taken instances off the list, or put them on.
 	Edition string
 	Names   []string
 }
@@ -73,8 +73,8 @@ type Peer struct {
 	Lease   time.Duration // zero: a version that does not say; see lease
 	Term    uint32        // in which Held is counted
 	Held    time.Duration
-	// Entry is what the server's list says of it, as it stands there, which need not be how this version writes it. Whoever takes it off
-	// the list names that, so that nobody is taken off who has given a sign of life since.
+	// Entry is the instance's item on the server's list, byte for byte, which another version may have written. An instance that takes it off the
+	// list has to send Entry, so that no instance is taken off that has given a sign of life since.
 	Entry string
 }
 
