@@ -39,8 +39,8 @@ var (
 	noWrite = refusal{http.StatusForbidden, policy.Authorization, "the write is not allowed"}
 )
 
-// accept appends a write to the queue, and answers it with 202 once the queue has stored it.
-func accept(ex *exchange, d *decision) {
+// acceptWrite appends a write to the queue, and answers it with 202 once the queue has stored it.
+func acceptWrite(ex *exchange, d *decision) {
 	b := ex.p.behind
 	if !takeIn(ex) {
 		return

@@ -108,7 +108,7 @@ func (ex *exchange) execute(d *decision) bool {
 	case passWrite:
 		ex.write(d)
 	case queueWrite:
-		accept(ex, d)
+		acceptWrite(ex, d)
 	case showWrite:
 		showState(ex, d)
 	case serveBoard:
