@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,12 +19,6 @@ const UntoldPrefix = "cacheproxy.untold:"
 
 // minVersion is the first version of PostgreSQL whose pgoutput sends messages.
 const minVersion = 140000
-
-// jsonText is a text as an element of a JSON list.
-func jsonText(s string) string {
-	b, _ := json.Marshal(s) // a string always encodes
-	return string(b)
-}
 
 // planLogical plans what a database needs for logical decoding of the tables: a publication of the tables, a replica
 // identity with enough columns, and a slot. The publication comes before the slot: decoding fails on changes that are
