@@ -13,7 +13,7 @@ import (
 type Logical struct{ Slot, Publication string }
 
 // UntoldPrefix, followed by the name of the slot, is the prefix of a message in the write-ahead log that says that
-// changes of a table went untold. The content of the message is the table. An install writes the message in the
+// changes of a table went untold. The content of the message is the table, in UTF-8. An install writes the message in the
 // transaction in which it mends a publication.
 const UntoldPrefix = "cacheproxy.untold:"
 
@@ -60,7 +60,9 @@ func (want *Installation) planLogical(ctx context.Context, q Querier) ([]Step, e
 	}
 	for _, m := range want.Mappings {
 		if !right || slices.ContainsFunc(lacking, func(r toldRelation) bool { return r.Mapping == m.ID }) {
-			p.step(p.steps[before].Wrong, "SELECT pg_catalog.pg_logical_emit_message(true, "+literal(UntoldPrefix+want.Slot)+", "+literal(tableOf(m.ID))+")")
+			// The log has a text in the encoding of the database, and a slot returns the content of a message as it is.
+			p.step(p.steps[before].Wrong, "SELECT pg_catalog.pg_logical_emit_message(true, "+literal(UntoldPrefix+want.Slot)+
+				", pg_catalog.convert_to("+literal(tableOf(m.ID))+", 'UTF8'))")
 		}
 	}
 	if err := p.replicates(ctx, q); err != nil {
