@@ -265,12 +265,13 @@ func (s *slot) advance(ctx context.Context, p *slotPage, to pgoutput.LSN, told m
 }
 
 // write writes a milestone, and waits until the milestone is on the disk of this server, and for no standby. An advance
-// before that could leave the slot at a place whose milestone a crash has lost.
+// before that could leave the slot at a place whose milestone a crash has lost. The content is bytes: a slot returns the
+// content of a message as the log has it, and the log has a text in the encoding of the database.
 func (s *slot) write(ctx context.Context, m milestone) error {
 	var batch pgx.Batch
 	batch.Queue("begin")
 	batch.Queue("set local synchronous_commit = local")
-	batch.Queue("select pg_catalog.pg_logical_emit_message(true, $1::text, $2::text)", milestonePrefix+s.feed.config.Load().Slot, m.text())
+	batch.Queue("select pg_catalog.pg_logical_emit_message(true, $1::text, $2::bytea)", milestonePrefix+s.feed.config.Load().Slot, []byte(m.text()))
 	batch.Queue("commit")
 	if err := s.conn.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("write milestone: %w", err)
