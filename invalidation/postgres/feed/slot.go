@@ -238,14 +238,20 @@ func (s *slot) through(p *slotPage, eager bool) (end pgoutput.LSN, worth bool) {
 func (s *slot) advance(ctx context.Context, p *slotPage, to pgoutput.LSN, told map[string]string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	if err := s.write(ctx, milestone{to.String(), p.system, p.timeline, told}); err != nil {
+	stood, end := s.feed.others.placed, pgoutput.LSN(0)
+	if to == p.confirmed {
+		s.feed.others.placed = 0 // until the outcome is known: the next look may find this milestone at a new place
+	}
+	err := s.write(ctx, milestone{to.String(), p.system, p.timeline, told})
+	if err != nil {
 		return false, err
 	}
 	if to == p.confirmed {
+		// A slot that was made anew or moved by hand stands at a place that nobody left. This milestone is for that
+		// place, so a look that finds the slot there sees no mark of another consumer.
+		s.feed.others.placed = to
 		return true, nil
 	}
-	var err error
-	stood, end := s.feed.others.placed, pgoutput.LSN(0)
 	s.feed.others.placed = 0 // until the outcome is known
 	for try := 0; ; try++ {
 		err = s.conn.QueryRow(ctx, "select ((pg_catalog.pg_replication_slot_advance($1, $2::text::pg_lsn)).end_lsn - '0/0')::bigint", p.config.Slot, to.String()).Scan(&end)
