@@ -27,7 +27,7 @@ type upstreams struct {
 	now      []*running
 	sharers  int              // instances that share the limits of the fleet; zero: not known
 	loads    map[string]*load // by upstream
-	failures map[string]*failing
+	failures map[string]*failing // by upstream; look drops those of removed upstreams
 }
 
 // running is an upstream with what runs for it.
@@ -73,6 +73,7 @@ func (u *upstreams) joined(up *running, list []*running) *running {
 // watch has the metrics and the log see what an origin does. The caller holds u.mu.
 func (u *upstreams) watch(o *upstream.Options) {
 	m, failing := u.metrics.Upstream(o.Name), u.failingOf(o.Name)
+	failing.removed = false
 	o.Log, o.Waited, o.Received, o.Completed = u.log, m.Waited, m.Received, m.Completed
 	o.Answered = func(res *http.Response, route string) {
 		m.Response(res.StatusCode)
@@ -131,6 +132,9 @@ func (u *upstreams) replace(next []*running) {
 			u.metrics.RemoveUpstream(up.Name())
 			delete(u.loads, up.Name())
 		}
+	}
+	for name, f := range u.failures {
+		f.removed = !slices.ContainsFunc(next, func(n *running) bool { return n.Name() == name })
 	}
 	u.now = next
 }
