@@ -25,8 +25,8 @@ type upstreams struct {
 	lifetime context.Context                      // of what runs; nil: nothing does yet
 	running  sync.WaitGroup
 	now      []*running
-	sharers  int              // instances that share the limits of the fleet; zero: not known
-	loads    map[string]*load // by upstream
+	sharers  int                 // instances that share the limits of the fleet; zero: not known
+	loads    map[string]*load    // by upstream
 	failures map[string]*failing // by upstream; look drops those of removed upstreams
 }
 
