@@ -105,30 +105,50 @@ func attempt(ctx context.Context, conn *pgx.Conn, plan func(context.Context, Que
 	return steps, nil
 }
 
+// needed returns the privilege that the step needs, and that the installing role may lack.
+func (s Step) needed() Privilege {
+	if strings.HasPrefix(s.SQL, "CREATE SCHEMA ") || strings.HasPrefix(s.SQL, "CREATE PUBLICATION ") {
+		return Privilege{Kind: "database", Name: "CREATE"}
+	}
+	return s.needs
+}
+
+// refused reports whether the server refused a statement for want of a privilege (insufficient_privilege).
+func refused(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "42501"
+}
+
 // ungranted adds to a refusal of the server the GRANT that is needed. The server names only the first object; ungranted
 // names all.
 func ungranted(ctx context.Context, err error, of Step, steps []Step, conn *pgx.Conn) error {
-	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || pg.Code != "42501" || of.needs.Name == "" {
+	needs := of.needed()
+	if !refused(err) || needs.Name == "" {
 		return err
 	}
 	var role, database string
-	if conn.QueryRow(ctx, "SELECT current_user::text, pg_catalog.current_database()::text").Scan(&role, &database) != nil {
+	var creates bool
+	const sql = "SELECT current_user::text, pg_catalog.current_database()::text, pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
+	if conn.QueryRow(ctx, sql).Scan(&role, &database, &creates) != nil {
 		return err
 	}
-	var objects []string
-	for _, s := range steps {
-		if s.needs.Kind == of.needs.Kind && !slices.Contains(objects, s.needs.Object) {
-			objects = append(objects, s.needs.Object)
-		}
-	}
-	grant := of.needs.Name + " ON " + strings.Join(objects, ", ")
-	if of.needs.Kind == "database" {
-		grant = of.needs.Name + " ON DATABASE " + identifier(database)
-	}
-	if strings.Contains(pg.Message, "schema") {
-		schema, _, _ := strings.Cut(of.needs.Object, ".")
+	var grant string
+	switch {
+	case needs.Kind == "database" && creates: // the role lacks something else, such as the ownership of a table
+		return err
+	case needs.Kind == "database":
+		grant = needs.Name + " ON DATABASE " + identifier(database)
+	case strings.Contains(err.Error(), "denied for schema"):
+		schema, _, _ := strings.Cut(needs.Object, ".")
 		grant = "USAGE ON SCHEMA " + schema
+	default:
+		var objects []string
+		for _, s := range steps {
+			if s.needs.Kind == needs.Kind && !slices.Contains(objects, s.needs.Object) {
+				objects = append(objects, s.needs.Object)
+			}
+		}
+		grant = needs.Name + " ON " + strings.Join(objects, ", ")
 	}
 	return fmt.Errorf("%w; have an owner or a superuser run GRANT %s TO %s, or install as another role (--url)", err, grant, identifier(role))
 }
@@ -177,7 +197,7 @@ func planRemoval(ctx context.Context, q Querier) ([]Step, error) {
 
 // Remove removes everything that install has made, and the given parts with their contents, in one transaction.
 func Remove(ctx context.Context, conn *pgx.Conn, parts ...Part) ([]Step, error) {
-	return run(ctx, conn, func(ctx context.Context, q Querier) ([]Step, error) {
+	steps, err := run(ctx, conn, func(ctx context.Context, q Querier) ([]Step, error) {
 		steps, err := planRemoval(ctx, q)
 		for _, part := range parts {
 			if err != nil {
@@ -189,4 +209,8 @@ func Remove(ctx context.Context, conn *pgx.Conn, parts ...Part) ([]Step, error) 
 		}
 		return steps, err
 	})
+	if refused(err) {
+		return nil, fmt.Errorf("%w; the schemas stay: run pg uninstall as the role that has installed (--url)", err)
+	}
+	return steps, err
 }
