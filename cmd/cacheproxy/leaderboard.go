@@ -215,25 +215,16 @@ func (r boardRecords) export(ctx context.Context, b *api.Route, out *json.Encode
 			}
 			continue
 		}
-		buckets, err := r.Buckets(ctx, b.Rules, board)
-		if err != nil {
-			return err
-		}
-		for _, bucket := range buckets {
-			for from := 0; ; from += pageSize {
-				page, err := r.Members(ctx, b.Rules, bucket, from, pageSize)
-				if err != nil {
+		err := r.Held(ctx, b.Rules, board, pageSize, func(_ leaderboard.Bucket, page []leaderboard.Member) error {
+			for _, m := range page {
+				if err := print(m.Player, m.Score, m.At); err != nil {
 					return err
 				}
-				for _, m := range page {
-					if err := print(m.Player, m.Score, m.At); err != nil {
-						return err
-					}
-				}
-				if len(page) < pageSize {
-					break
-				}
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
