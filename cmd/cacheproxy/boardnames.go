@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -23,7 +24,9 @@ type boardNames struct {
 
 // boardValue is what a placeholder may stand for.
 type boardValue struct {
-	where *regexp.Regexp // nil: any
+	name  string         // of the wildcard
+	where *regexp.Regexp // matches a whole value; nil: any
+	said  string         // the condition as it is written
 	rest  bool           // of the path, with slashes
 }
 
@@ -46,25 +49,35 @@ func namesOf(r *policy.Route) (n boardNames) {
 	n.form = regexp.MustCompile(`(?s)\A` + form.String() + `\z`)
 	for _, p := range r.Board.Placeholders() {
 		rest := slices.ContainsFunc(r.Patterns, func(is policy.Pattern) bool { return strings.Contains(is.String(), "{"+p.Name+"...}") })
-		n.values = append(n.values, boardValue{r.Where[p], rest})
+		v := boardValue{name: p.Name, rest: rest}
+		if re := r.Where[p]; re != nil {
+			v.where, v.said = regexp.MustCompile(`\A(?:`+re.String()+`)\z`), re.String() // as the table matches the condition
+		}
+		n.values = append(n.values, v)
 	}
 	return n
 }
 
-// reached reports whether a request can be about a board of that name. Of several values next to each other it takes one way to tell them apart.
-func (n boardNames) reached(name string) bool {
+// unreached is why no request can be about a board of that name; empty: requests can. Of several values next to each other it takes one way to
+// tell them apart.
+func (n boardNames) unreached(name string) string {
 	const longest = 256 // as the proxy takes it
+	form := fmt.Sprintf("the route has leaderboard.board: %s, of at most %d bytes", n.template, longest)
 	found := n.form.FindStringSubmatch(name)
 	if found == nil || len(name) > longest || !utf8.ValidString(name) {
-		return false
+		return form
 	}
 	for i, text := range found[1:] {
 		text, err := url.PathUnescape(text)
-		if is := n.values[i]; err != nil || !is.clean(text) || is.where != nil && !is.where.MatchString(text) {
-			return false
+		is := n.values[i]
+		if err != nil || !is.clean(text) {
+			return form
+		}
+		if is.where != nil && !is.where.MatchString(text) {
+			return fmt.Sprintf("the route has where: {%s: %q}, which %q does not match as a whole", is.name, is.said, text)
 		}
 	}
-	return true
+	return ""
 }
 
 // clean reports whether a clean path can have the value, as the proxy wants it of a path that names a board.

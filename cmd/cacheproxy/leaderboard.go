@@ -274,8 +274,8 @@ func readScores(in io.Reader, b *api.Route, names boardNames, before time.Time) 
 		case line.Board == "" || len(line.Score) == 0 || line.At.IsZero():
 			return s, fmt.Errorf("line %d lacks board, score or at; write {\"board\": \"chess\", \"player\": \"ada\", \"score\": 7, \"at\": %q}", number, now.UTC().Format(time.RFC3339))
 		}
-		if !names.reached(line.Board) {
-			return s, fmt.Errorf("line %d: no request is about board %q: the route has leaderboard.board: %s, of at most 256 bytes", number, line.Board, names.template)
+		if why := names.unreached(line.Board); why != "" {
+			return s, fmt.Errorf("line %d: no request is about board %q: %s", number, line.Board, why)
 		}
 		of, err := b.Check(line.Player, string(line.Score))
 		if err != nil {
