@@ -22,70 +22,73 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// maxCalls is how many calls may be at work that need a token. Health and metrics do not: with the answers that are held back (maxHeld)
-// they are fewer than the connections of the listener, which always has room for those who ask whether the process is well.
+// maxCalls bounds the concurrent calls that need a token. Health and metrics need none and are not counted. maxCalls
+// and maxHeld together are less than the listener's connections, so that a check of the process's health always gets a
+// connection.
 const maxCalls = 64
 
-// Options are what the listener is made of. Every func must be set and safe for concurrent use. Errors of Explain
-// are shown to the caller as 400.
+// Options are the parts of the listener. Every func must be set and safe for concurrent use. The caller sees errors of
+// Explain as 400.
 type Options struct {
-	// Tokens are who may call what, until SetTokens says otherwise. None: only requests to a loopback address or a Unix
-	// socket are served, and none that a web page could have made.
+	// Tokens are the tokens in force until SetTokens replaces them. Without tokens, the listener serves only requests
+	// to a loopback address or a Unix socket, and only requests that no web page could have made.
 	Tokens []Token
-	// Refused counts a call that was turned away for what its caller is or presented; reason is one of Refusals.
+	// Refused counts a call that was refused for who its caller is or for the credentials presented. reason is one of
+	// Refusals.
 	Refused func(reason string)
 
-	// Purge makes the copies unusable. What waits for all is answered with 200 only if the receipt says that it holds, whatever
-	// else it says. Its context does not end with the client: what was accepted is carried out.
+	// Purge makes the copies unusable. An order that waits for all is answered with 200 only if the receipt has Held
+	// set, whatever else the receipt says. The context does not end with the client: an accepted purge is carried out.
 	Purge func(ctx context.Context, p Purge) (invalidation.Receipt, error)
-	// ConfirmTimeout bounds Purge and SetMode. It must be longer than it takes to declare a silent instance dead, counted from
-	// when the connection to the shared log was made anew.
+	// ConfirmTimeout bounds Purge and SetMode. The timeout must be longer than declaring a silent instance dead takes,
+	// counted from the last new connection to the shared log.
 	ConfirmTimeout func() time.Duration
 
-	// URLMembers names the copies of a URL with a query, which is to be taken as it stands and as the route that the URL
-	// belongs to forwards it. An empty Host stands for any host, an empty Scheme for any scheme.
+	// URLMembers names the copies of a URL with a query: of the query as it stands, and of the query as the URL's route
+	// forwards it. An empty Host stands for any host, an empty Scheme for any scheme.
 	URLMembers func(httpcache.Target) []policy.Member
 	// RouteNames lists the routes in force.
 	RouteNames func() []string
-	// Seen reports whether a copy of this instance has carried a member lately; it may say so of one that none has. Nil: nobody
-	// knows, and receipts say nothing.
+	// Seen reports whether a copy of this instance has carried a member lately. Seen may be true for a member that no
+	// copy has carried. Nil: receipts do not tell.
 	Seen func(policy.Member) bool
 
-	// Explain says, without asking the origin, what would become of a request. What it returns is shown as JSON. The
-	// method is a token, the URL absolute or a path, the header well-formed; none of it is trusted. assumed are the fields of the header
-	// that the caller has not given, as lines.
+	// Explain says, without asking the origin, what would happen to a request. The result is shown as JSON. The method
+	// is a token, the URL absolute or a path, the header well-formed; Explain must trust none of them. assumed are the
+	// lines of header that the caller did not send.
 	Explain func(ctx context.Context, method, url string, header http.Header, assumed []string) (any, error)
-	// SetMode switches a route on every instance, or back to what is configured. Of the receipt only Recorded and Held
-	// count. When it fails, or the receipt does not say that it holds, it is in force on this instance all the same. Its
-	// context does not end with the client.
+	// SetMode switches a route on every instance, or resets the route to its configured mode. Only Recorded and Held of
+	// the receipt count. The mode is in force on this instance even after an error or without Held. The context does
+	// not end with the client.
 	SetMode func(ctx context.Context, o ModeOrder) (invalidation.Receipt, error)
-	// RefuseMode says what is wrong with an order; nil: nothing.
+	// RefuseMode returns the fault of an order; nil: none.
 	RefuseMode func(ModeOrder) error
-	// Modes tells the modes in force of all routes, in the order of the configuration.
+	// Modes lists the modes in force of all routes, in the order of the configuration.
 	Modes func() []RouteMode
 	// Config is the configuration in force with its secrets removed, to be shown as JSON.
 	Config func() any
-	// Reload reads the configuration again and puts it in force, or fails with an *InvalidConfigError. Its context does not
-	// end with the client.
+	// Reload reads the configuration again and puts it in force, or fails with an *InvalidConfigError. The context does
+	// not end with the client.
 	Reload func(ctx context.Context) (Reloaded, error)
-	// Writes is what can be done with writes that wait; nil: there is no queue of them.
+	// Writes has the actions on queued writes; nil: there is no queue.
 	Writes *Writes
-	// Ready is nil when this instance should get traffic. The error is shown to anyone: no keys, URLs or secrets in it.
+	// Ready is nil when this instance should get traffic. Anyone may see the error, so it must not hold keys, URLs or
+	// secrets.
 	Ready func() error
 
 	Gatherer prometheus.Gatherer
 	Log      *slog.Logger // audit and refusals
-	// AuditFull reports whether Log has no room for further lines, because nobody reads it. What would leave a line is refused then, so
-	// that nothing is done of which there is none.
+	// AuditFull reports whether Log has no room for further lines, because nothing reads the log. The handler then
+	// refuses calls that would write a line, so that no action goes unlogged.
 	AuditFull func() bool
-	Build     string // version, shown by /healthz
+	Build     string // version, in the answer of /healthz
 }
 
 // Handler is the handler of the operator's listener. It is safe for concurrent use.
 type Handler struct{ inner *handler }
 
-// New returns the handler of the operator's listener. It does not belong behind anything that cleans paths, such as
-// http.ServeMux: names in purges are taken from the path as it came.
+// New returns the handler of the operator's listener. Do not put the handler behind code that cleans paths, such as
+// http.ServeMux: purges take names from the path as sent.
 func New(o Options) *Handler {
 	h := &handler{Options: o, guesses: newGuesses(), places: make(chan struct{}, maxCalls)}
 	h.tokens.Store(newTokenSet(o.Tokens))
@@ -107,8 +110,8 @@ func New(o Options) *Handler {
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.inner.ServeHTTP(w, r) }
 
-// SetTokens replaces the tokens in force, all at once: the next call is admitted by the new ones. To rotate a secret without
-// a gap, configure the new one beside the old one, move the callers, and then remove the old one.
+// SetTokens replaces all tokens in force at once; the next call is checked against the new tokens. To rotate a secret
+// without a gap, configure the new token beside the old one, move the callers, and then remove the old token.
 func (h *Handler) SetTokens(tokens []Token) { h.inner.tokens.Store(newTokenSet(tokens)) }
 
 var reads = []string{http.MethodGet, http.MethodHead}
@@ -117,30 +120,30 @@ type handler struct {
 	Options
 	tokens  atomic.Pointer[tokenSet]
 	guesses guesses
-	places  chan struct{}   // has one for each call at work that needs a token
-	calls   map[string]call // those with a fixed path
+	places  chan struct{}   // holds an element for each running call that needs a token
+	calls   map[string]call // the calls with a fixed path
 }
 
-// call is one thing that an operator can ask for.
+// call is one operation of the listener.
 type call struct {
 	open    bool  // needs no token
-	named   bool  // open, and refused under a name that is not the listener's, as after DNS rebinding
-	scope   Scope // what the token must allow one of; zero: nothing in particular
+	named   bool  // open, but refused under a name other than the listener's, as after DNS rebinding
+	scope   Scope // the token must allow one of these; zero: any token will do
 	methods []string
 	anyHost bool            // Host is an operand, not the listener's name
-	purges  bool            // refused unless all of the request is understood
-	fields  map[string]bool // that the call has a meaning for, by their folded names
+	purges  bool            // refused unless every part of the request is understood
+	fields  map[string]bool // fields with a meaning for the call, by folded name
 	serve   func(http.ResponseWriter, *request) error
 }
 
-// request is one call on its way to its answer.
+// request is one call while it is served.
 type request struct {
 	*http.Request
 	target   httpcache.Target // raw
-	name     string           // what follows the call's prefix in the path, unescaped once
+	name     string           // the rest of the path after the call's prefix, unescaped once
 	body     []byte           // of a purge
-	caller   caller           // the zero value: not admitted
-	bySecret bool             // the caller has presented one
+	caller   caller           // zero value: not admitted
+	bySecret bool             // admitted while tokens are configured, by a secret or by address
 	form     form             // of the answer
 	from     string           // the peer's address
 	open     bool             // the call needs no token
@@ -153,7 +156,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	out, req := &answer{ResponseWriter: w}, &request{Request: r, from: peer(r)}
 	if r.ContentLength != 0 && r.Body != nil {
-		// net/http would wait for what nobody reads of it, before the answer goes out.
+		// Before sending the answer, net/http would wait for body bytes that the call does not read.
 		out.unread = &tracked{ReadCloser: r.Body}
 		out.closes = r.ProtoMajor == 1
 		r.Body = out.unread
@@ -170,32 +173,34 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// guarded is serve, where a defect of this program is an error of the call and the log tells of it. net/http would close the connection
-// without a word, and tell where nobody looks.
+// guarded runs serve and turns a panic into an error of the call and a line in the log. Left alone, net/http would
+// close the connection without an answer and log the panic to another place.
 func (h *handler) guarded(w *answer, r *request) (err error) {
 	defer func() {
 		v := recover()
 		switch v {
 		case nil:
 			return
-		case http.ErrAbortHandler: // no defect: an answer is broken off
+		case http.ErrAbortHandler: // no defect: the answer is broken off
 			panic(v)
 		}
 		h.Log.Error("admin call panicked", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 		if w.status != 0 {
-			panic(http.ErrAbortHandler) // whoever has a part is not to take it for the whole
+			// Part of an answer is out. The connection breaks off, so that the client does not take the part for the
+			// whole.
+			panic(http.ErrAbortHandler)
 		}
 		err = errors.New("the call met a defect of this program, of which the log has more; what it asked for may be done")
 	}()
 	return h.serve(w, r)
 }
 
-// serve is the path of a call: what is asked for, who asks, may they, do it.
+// serve finds the call, admits the caller, checks the request and runs the call.
 func (h *handler) serve(w http.ResponseWriter, r *request) error {
 	c, unknown := h.find(r)
 	if r.open = c.open; !c.open {
 		who, err := h.admit(r.Request, c)
-		r.caller = who // known, too, of one that is not allowed this
+		r.caller = who // known even where the token does not allow the call
 		r.bySecret = h.tokens.Load().configured && err == nil
 		if err != nil {
 			return err
@@ -237,8 +242,8 @@ func (h *handler) serve(w http.ResponseWriter, r *request) error {
 	return c.serve(w, r)
 }
 
-// find says which call a request makes and sets the request's target and name. Where it fails, the call says no more
-// than that a token is needed to be told why.
+// find determines the call of a request and sets the request's target and name. The call returned with an error says
+// only whether the caller must be admitted before learning the error.
 func (h *handler) find(r *request) (c call, err error) {
 	if r.target, err = splitTarget(r.RequestURI); err != nil {
 		return call{anyHost: foreignFields[r.Method] != nil}, badRequest(err)
@@ -251,7 +256,7 @@ func (h *handler) find(r *request) (c call, err error) {
 		return call{scope: ScopePurge, methods: []string{r.Method}, anyHost: true, purges: true, fields: fields, serve: h.purgeForeign}, nil
 	}
 	if r.Method == http.MethodTrace {
-		// Nobody is to be told what proxies on the way have added (RFC 9110 §9.3.8), whoever asks.
+		// No caller may learn which fields proxies on the way have added (RFC 9110 §9.3.8).
 		return call{open: true}, problemNotAllowed(path, reads)
 	}
 	if c, ok := h.calls[path]; ok {
@@ -261,7 +266,7 @@ func (h *handler) find(r *request) (c call, err error) {
 		r.name = name
 		methods := reads
 		if name == "symbol" {
-			methods = append([]string{http.MethodPost}, reads...) // it takes addresses in a body
+			methods = append([]string{http.MethodPost}, reads...) // symbol takes addresses in a body
 		}
 		return call{scope: ScopeRead, methods: methods, serve: profile}, nil
 	}
@@ -296,7 +301,7 @@ func (h *handler) find(r *request) (c call, err error) {
 	return c, nil
 }
 
-// isOwnPath reports whether a path is that of a call, and so not one that a method of another cache can name.
+// isOwnPath reports whether a path belongs to a call. A method of another cache cannot purge such a path.
 func (h *handler) isOwnPath(path string) bool {
 	if _, ok := h.calls[path]; ok {
 		return true
@@ -304,12 +309,12 @@ func (h *handler) isOwnPath(path string) bool {
 	return slices.ContainsFunc([]string{"/keys/", "/tags/", "/routes/", "/writes/", "/debug/pprof/"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }
 
-// profiles are those that pprof.Index does not serve.
+// profiles are the profiles that pprof.Index does not serve.
 var profiles = map[string]http.HandlerFunc{
 	"cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
 }
 
-// maxProfile is how long a profile or a trace may take, in seconds.
+// maxProfile bounds the duration of a profile or a trace, in seconds.
 const maxProfile = 60
 
 // profile serves net/http/pprof.

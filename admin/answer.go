@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// problem is an answer that says what to change.
+// problem is an error answer that tells the caller what to change.
 type problem struct {
 	status  int
 	text    string
 	header  http.Header
-	refusal string // one of Refusals when the caller was turned away; empty: it is about the call
+	refusal string // one of Refusals where the caller was refused; empty: the call is at fault
 }
 
 // Error implements error.
@@ -33,15 +33,15 @@ func refusalf(status int, refusal, format string, args ...any) *problem {
 	return p
 }
 
-// answer notes the status that is sent. It hides nothing: http.ResponseController finds the server's writer through Unwrap.
+// answer records the status of the response. http.ResponseController finds the server's writer through Unwrap.
 type answer struct {
 	http.ResponseWriter
 	status int      // zero: nothing was sent
 	unread *tracked // the body of the call; nil: none
-	closes bool     // what is left of the body ends the connection
+	closes bool     // the connection closes if part of the body is unread
 }
 
-// tracked is a body of which it is known whether all was read.
+// tracked is a body that records whether all of it was read.
 type tracked struct {
 	io.ReadCloser
 	ended bool
@@ -66,7 +66,7 @@ func (a *answer) WriteHeader(status int) {
 	if a.status == 0 {
 		a.status = status
 		if a.closes && !a.unread.ended {
-			// What is left of the body goes nowhere, and is not waited for: the answer ends the connection (RFC 9112 §9.3, §9.6).
+			// Nobody will read the rest of the body. Closing the connection saves waiting for it (RFC 9112 §9.3, §9.6).
 			a.Header().Set("Connection", "close")
 		}
 	}
@@ -84,7 +84,7 @@ func (a *answer) Write(p []byte) (int, error) {
 // Unwrap serves http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// problemOf makes an answer of an error. One that does not know its status is a defect of this program.
+// problemOf makes an answer of an error. An error without a status of its own is a defect of this program: 500.
 func problemOf(err error) *problem {
 	if p, is := errors.AsType[*problem](err); is {
 		return p
@@ -104,7 +104,7 @@ func (p *problem) write(w http.ResponseWriter, f form) {
 	}
 }
 
-// writeJSON answers with a value. It fails, having written nothing, when the value has no JSON form.
+// writeJSON answers with a value. When the value has no JSON form, writeJSON fails without having written anything.
 func writeJSON(w http.ResponseWriter, status int, v any) error {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -115,12 +115,12 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(status)
-	// A client that is gone is nobody to tell.
+	// A failed write has no one to report to: the client is gone.
 	_, _ = w.Write([]byte(b.String()))
 	return nil
 }
 
-// shorten keeps what a client sent from filling a log line or an answer.
+// shorten keeps a client's text from filling a log line or an answer.
 func shorten(s string) string {
 	const limit = 256
 	if len(s) <= limit {

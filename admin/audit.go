@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// entry is what the audit log will say of one call, besides who made it and how it was answered. Every call that needs a
-// token is in the log at level info or above, those that only read too: what they show is not for everybody. Health and
-// metrics, which machines ask for all the time, are there at level debug.
+// entry is the audit log's line for one call, besides caller and status. Every call that needs a token is logged at
+// level info or above, including calls that only read, since they show data that is not public. Health and metrics,
+// which machines call all the time, are logged at level debug.
 type entry struct {
 	start   time.Time
 	what    string // empty: nothing in particular
 	attrs   []slog.Attr
 	problem *problem // the answer, where the call failed
-	silent  bool     // the call was turned away, as many before it: the metric counts them all
+	silent  bool     // no line is written: too many refusals, which the metric counts, or no room
 }
 
-// tell adds what a call did.
+// tell adds the action of a call to its entry.
 func (e *entry) tell(what string, attrs ...slog.Attr) {
 	e.what, e.attrs = what, attrs
 }
 
-// level is how much a call matters. status is zero when the call ended in a panic.
+// level is the log level of a call. status is zero when the call ended in a panic.
 func (e *entry) level(r *request, status int) slog.Level {
 	switch {
 	case r.open:
@@ -40,8 +40,8 @@ func (e *entry) level(r *request, status int) slog.Level {
 
 func (e *entry) refused() bool { return e.problem != nil && e.problem.refusal != "" }
 
-// audit writes one line: who, from where, what, how it ended and how long that took. The query is left out: that of an
-// explanation can hold credentials, and what a purge names is told apart.
+// audit writes one line: caller, address, call, status and duration. The query is left out. The query of an explanation
+// can hold credentials, and the names of a purge have an attribute of their own.
 func (h *handler) audit(r *request, status int) {
 	e := &r.entry
 	if e.silent {
@@ -73,9 +73,9 @@ func (h *handler) audit(r *request, status int) {
 	h.Log.LogAttrs(context.Background(), level, what, attrs...)
 }
 
-// withoutValues is a text of which each query shows the names of its parameters alone, as in the access log: URLs that are purged, or refused,
-// have the values that clients have sent. One without "=" is all value for all we know. A query ends with the quotes around its URL, or with
-// the text.
+// withoutValues leaves only the names of parameters in each query of a text, as in the access log. Purged or refused
+// URLs hold values that clients have sent. A parameter without "=" may be all value and is left out whole. A query ends
+// with the quotes around its URL, or with the text.
 func withoutValues(text string) string {
 	return queryInText.ReplaceAllStringFunc(text, func(query string) string {
 		pairs := strings.Split(query[1:], "&")

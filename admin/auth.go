@@ -12,14 +12,14 @@ import (
 	"strings"
 )
 
-// Scope is a set of things that a token allows. The zero value allows nothing.
+// Scope is a set of permissions of a token. The zero value allows nothing.
 type Scope uint8
 
 const (
 	ScopePurge    Scope = 1 << iota // make copies unusable
 	ScopeMode                       // switch routes on, to observe, off; reload
 	ScopeRead                       // explain, configuration, profiles
-	ScopePurgeAll                   // make everything of a host or of all hosts unusable; goes with ScopePurge
+	ScopePurgeAll                   // make everything of a host or of all hosts unusable; used with ScopePurge
 
 	ScopeAll = ScopePurge | ScopeMode | ScopeRead | ScopePurgeAll // everything
 )
@@ -38,29 +38,31 @@ func (s Scope) String() string {
 	return strings.Join(words, ", ")
 }
 
-// Token allows something to whoever presents its secret (RFC 6750), calls from where it says, or does both where it has both. Several
-// may be in force at once, so that secrets can be rotated.
+// Token gives its permissions to callers that present Secret (RFC 6750), to callers in the networks of From, or, with
+// both set, to callers that meet both. Several tokens may be in force at once, so that secrets can be rotated.
 //
-// One without a secret is for callers that can send none: it allows purges alone, never of everything, only under a Host of its
-// sites, and only to what no web page can have sent. One that is bound to sites or tags allows purges alone, too: what can be read and
-// switched is not a site's.
+// A token without a secret is for callers that can send none. Such a token allows only purges, never of everything,
+// only under a Host of Sites, and only in requests that no web page can have sent. A token with bounds, Sites or tags,
+// allows only purges too: reading and switching do not belong to a site.
 type Token struct {
 	Name   string // written to the audit log
 	Secret string // an empty one is never accepted
 	Allow  Scope
-	From   []netip.Prefix // where the TCP peer has to be; none: anywhere
-	Sites  []string       // hosts of which it may purge URLs and prefixes; with AnyTags and Tags none: of all, if it has a secret
-	// Tags are how the tags begin that a token with bounds may purge; AnyTags: all. A tag has no host: the copies of all sites that
-	// carry it go.
+	From   []netip.Prefix // networks of the TCP peer; none: any
+	// Sites are the hosts whose URLs and prefixes the token may purge. With AnyTags and Tags empty too, a token with a
+	// secret may purge those of all hosts.
+	Sites []string
+	// Tags are the beginnings of the tags that a token with bounds may purge; AnyTags: every tag. A tag has no host:
+	// purging a tag reaches the copies of all sites that carry the tag.
 	Tags    []string
 	AnyTags bool
 }
 
-// credential is a token of which only the hash of the secret is kept. Hashes have one length, so comparing them tells
-// nothing about a secret's length either.
+// credential is a token with only the hash of its secret. All hashes have the same length, so that comparing them does
+// not reveal the length of a secret.
 type credential struct {
 	caller
-	hash [sha256.Size]byte // of a secret; nothing has the hash of none
+	hash [sha256.Size]byte // of the secret; a token without a secret has zeros here, which no secret hashes to
 	from []netip.Prefix
 }
 
@@ -71,9 +73,9 @@ func (c *credential) isFrom(peer netip.Addr) bool {
 
 // tokenSet is the tokens in force at one time.
 type tokenSet struct {
-	configured  bool         // there are tokens, usable or not: then loopback alone admits nobody
-	credentials []credential // with a secret
-	places      []credential // without one: where the peer is stands for it
+	configured  bool         // tokens are configured, usable or not: loopback alone then admits nobody
+	credentials []credential // tokens with a secret
+	places      []credential // tokens without a secret, which the peer's address stands in for
 }
 
 func newTokenSet(tokens []Token) *tokenSet {
@@ -95,24 +97,24 @@ func newTokenSet(tokens []Token) *tokenSet {
 	return set
 }
 
-// Reasons why a caller is turned away: the label reason of the metric.
+// Reasons to refuse a caller, as values of the metric's label reason.
 const (
-	refusedMissing   = "missing"      // no secret, and none of the places from where calls need none
-	refusedMalformed = "malformed"    // more than one, or no secret in it
-	refusedUnknown   = "unknown"      // a secret that is not configured, or not for where the call comes from
+	refusedMissing   = "missing"      // no secret, from an address that needs one
+	refusedMalformed = "malformed"    // more than one secret, or none in the field
+	refusedUnknown   = "unknown"      // a secret that is not configured, or not for the caller's address
 	refusedScope     = "scope"        // a token that does not allow this call
-	refusedBounds    = "bounds"       // a token that is not for the site or the tag
-	refusedNetwork   = "not-loopback" // no tokens are configured, and the listener can be reached from elsewhere
+	refusedBounds    = "bounds"       // a token without permission for the site or the tag
+	refusedNetwork   = "not-loopback" // no tokens are configured, and other machines can reach the listener
 	refusedWebPage   = "web-page"     // made by a page in the operator's browser
-	refusedHost      = "host"         // under a name that is not this machine's or none of the sites, as after DNS rebinding
+	refusedHost      = "host"         // under a name other than this machine's or the sites', as after DNS rebinding
 )
 
-// Refusals lists every reason that Options.Refused can be told.
+// Refusals lists every reason that Options.Refused may get.
 func Refusals() []string {
 	return []string{refusedMissing, refusedMalformed, refusedUnknown, refusedScope, refusedBounds, refusedNetwork, refusedWebPage, refusedHost}
 }
 
-// admit says who makes a call, or why they may not.
+// admit returns the caller of a call, or the error that refuses the caller.
 func (h *handler) admit(r *http.Request, c call) (caller, error) {
 	tokens := h.tokens.Load()
 	if !tokens.configured {
@@ -129,8 +131,8 @@ func (h *handler) admit(r *http.Request, c call) (caller, error) {
 	return found, nil
 }
 
-// authenticate finds the token of a request. It compares with every secret, so that the time it takes does not tell which one was
-// nearly right. A call with a secret that is wrong is not looked at as one without.
+// authenticate finds the token of a request. Every secret is compared, so that the time taken does not reveal which
+// secret was nearly right. A call with a wrong secret is not treated as a call without one.
 func (s *tokenSet) authenticate(r *http.Request) (caller, error) {
 	from := peerAddr(r)
 	secret, ambient, err := presented(r.Header)
@@ -158,8 +160,8 @@ func (s *tokenSet) authenticate(r *http.Request) (caller, error) {
 	return found.caller, nil
 }
 
-// presented is the secret that a request carries, as the password of a user of any name, too (RFC 7617 §2); empty: none. ambient says
-// that a browser may have added it by itself, whoever made the page.
+// presented is the secret of a request; empty: none. Basic authentication carries the secret as the password of any
+// user (RFC 7617 §2). ambient: a browser may have added the secret by itself, for a page of anybody.
 func presented(header http.Header) (secret string, ambient bool, err error) {
 	fields, keys := header.Values("Authorization"), header.Values("Fastly-Key")
 	switch len(fields) + len(keys) {
@@ -191,9 +193,10 @@ func presented(header http.Header) (secret string, ambient bool, err error) {
 	return secret, ambient, nil
 }
 
-// byPlace admits a call without a secret by where its TCP peer is. The peer may be a browser in which a page of anybody runs: what one
-// could have sent is refused as on a loopback address. The name that the call is made under has to be one of the sites, so that none
-// of another's that resolves to this address is. Where a proxy has brought the call, the peer is the proxy, whoever asks.
+// byPlace admits a call without a secret by the address of its TCP peer. The peer may be a browser that runs a page of
+// anybody, so byPlace refuses every request that such a page could have sent, as on a loopback address. Host must be
+// one of the sites: otherwise a page under a name of its own that resolves to this address would pass. A call that a
+// proxy has forwarded is refused, since the peer is then the proxy, whoever the client is.
 func (s *tokenSet) byPlace(r *http.Request, from netip.Addr) (caller, error) {
 	err := unauthorized(refusedMissing, "", "this call needs an Authorization: Bearer token")
 	for i := range s.places {
@@ -220,9 +223,9 @@ func unauthorized(refusal, parameters, text string) error {
 	return p
 }
 
-// admitLocal admits a call without a token: one that came in on this machine and was not made by a web page. A page can
-// reach loopback addresses from the operator's browser: directly, which Origin and Sec-Fetch-Site betray, or under a
-// name of its own that resolves to 127.0.0.1, which Host betrays.
+// admitLocal admits a call without a token that arrived on this machine and that no web page made. A page in the
+// operator's browser can reach loopback addresses in two ways: directly, which Origin and Sec-Fetch-Site reveal, or
+// under a name of its own that resolves to 127.0.0.1, which Host reveals.
 func admitLocal(r *http.Request, c call) error {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if _, ok := local.(*net.UnixAddr); !ok && !addrOf(local).Addr().IsLoopback() {
@@ -237,9 +240,9 @@ func admitLocal(r *http.Request, c call) error {
 	return nil
 }
 
-// admitName admits a call without a token to a listener on this machine only under a name of it: a page of another name that resolves
-// to 127.0.0.1 could read the answer, and what it has as Origin and Host is its own. A listener that can be reached from elsewhere
-// is asked under whatever name it has there.
+// admitName admits an open call to a loopback listener only under a local name. A page under a name of its own that
+// resolves to 127.0.0.1 could otherwise read the answer, and its Origin and Host would match. A listener that other
+// machines can reach is called by whatever name it has there.
 func admitName(r *http.Request) error {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if addrOf(local).Addr().IsLoopback() && !isLocalHost(r.Host, local) {
@@ -248,16 +251,17 @@ func admitName(r *http.Request) error {
 	return nil
 }
 
-// madeByPage says what betrays a request that a web page may have made; empty: none did. Every browser sends Origin with
-// what scripts post, and all but old ones Sec-Fetch-Site. What an old one's forms can post without either is urlencoded,
-// which cannot be JSON, or has one of the two other types that forms have.
+// madeByPage returns the sign that a web page may have made a request; empty: no page did. Every browser sends Origin
+// with requests that scripts post, and all but old browsers send Sec-Fetch-Site. Without either, the forms of an old
+// browser can post only urlencoded bodies, which cannot be JSON, or bodies of the two other types that forms have.
 func madeByPage(r *http.Request) string {
 	if len(r.Header.Values("Origin")) > 0 {
 		return "requests with an Origin header come from web pages"
 	}
 	switch site := r.Header.Get("Sec-Fetch-Site"); {
 	case site == "" || site == "none":
-	case site == "same-origin" && slices.Contains(reads, r.Method): // a link on a page of this listener's, the index of profiles
+	// A link on a page of this listener is same-origin: the index of profiles.
+	case site == "same-origin" && slices.Contains(reads, r.Method):
 	default:
 		return "the request was made by a web page"
 	}
@@ -284,8 +288,7 @@ func isLocalHost(host string, local net.Addr) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// isOwnHost reports whether a Host field has the port of the listener itself, and so cannot be meant as the host of a
-// URL to purge.
+// isOwnHost reports whether a Host field has the listener's own port. Such a Host cannot be the host of a URL to purge.
 func isOwnHost(r *http.Request) bool {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if _, ok := local.(*net.UnixAddr); ok {
@@ -299,7 +302,7 @@ func isOwnHost(r *http.Request) bool {
 	return own.IsValid() && port == fmt.Sprint(own.Port())
 }
 
-// splitPort cuts the port off a Host field, which may be without one.
+// splitPort cuts the port off a Host field. The port may be missing.
 func splitPort(host string) (name, port string) {
 	if name, port, err := net.SplitHostPort(host); err == nil {
 		return name, port
@@ -307,7 +310,7 @@ func splitPort(host string) (name, port string) {
 	return host, ""
 }
 
-// addrOf is a TCP address as a value; the zero value, which is not loopback, where it is none.
+// addrOf is a TCP address as a value. Other addresses give the zero value, which is not loopback.
 func addrOf(a net.Addr) netip.AddrPort {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
@@ -317,7 +320,7 @@ func addrOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }
 
-// broughtByProxy reports whether a request tells of another client than the peer.
+// broughtByProxy reports whether a request has a field that names another client than the peer.
 func broughtByProxy(header http.Header) bool {
 	for name := range header {
 		if name = foldName(name); broughtFields[name] || strings.HasPrefix(name, "x-forwarded-") || strings.HasPrefix(name, "cf-") || strings.HasPrefix(name, "x-envoy-") {
@@ -327,13 +330,14 @@ func broughtByProxy(header http.Header) bool {
 	return false
 }
 
-// broughtFields are what proxies and content networks say of the client or of the way, in lower case.
+// broughtFields are the fields in which proxies and content networks describe the client or the way, in lower case.
 var broughtFields = wordSet(`
 	forwarded via cdn-loop x-real-ip x-client-ip x-cluster-client-ip x-original-forwarded-for x-originating-ip x-remote-ip x-remote-addr
 	x-proxyuser-ip true-client-ip client-ip fastly-client-ip fastly-ff wl-proxy-client-ip x-varnish akamai-origin-hop
 `)
 
-// peerAddr is where the other end of the connection is; the zero value, which is in no network, where that is no address.
+// peerAddr is the address of the connection's peer. Peers without an address give the zero value, which is in no
+// network.
 func peerAddr(r *http.Request) netip.Addr {
 	ap, _ := netip.ParseAddrPort(r.RemoteAddr)
 	return ap.Addr().Unmap().WithZone("")

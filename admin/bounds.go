@@ -9,17 +9,17 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// caller is who makes a call that was admitted.
+// caller is the author of an admitted call.
 type caller struct {
-	name   string // the token's, or the peer's address where there are no tokens
+	name   string // the token's name, or the peer's address where there are no tokens
 	allow  Scope
-	bounds *bounds // nil: not bound
+	bounds *bounds // nil: no bounds
 }
 
-// bounds are what a token may purge at most.
+// bounds limit what a token may purge.
 type bounds struct {
 	sites   []string // hosts, as members name them
-	tags    []string // how the tags begin that it may name; none: no tags
+	tags    []string // beginnings of the tags that the token may purge; none: no tags
 	anyTags bool
 }
 
@@ -36,12 +36,12 @@ func newBounds(t Token) *bounds {
 	return b
 }
 
-// sharedHost stands in members for the host of copies that all hosts share. Beside it an order names purgedHost: the copies of each API that is
-// sent a Host of its own, whichever host its clients name.
+// sharedHost is the host, in members, of copies that all hosts share. purgedHost, also part of an order, is the host
+// for the copies of every API that is sent a Host of its own, whichever host its clients name.
 var sharedHost, purgedHost = policy.PrefixMembers("host", "/")[1].Value(), policy.PrefixMembers("host", "/")[2].Value()
 
-// withoutOthers takes off what an order names beside a site: copies that bear the hosts of their clients are found by these, and those
-// of other sites are none of a caller's who is bound.
+// withoutOthers drops the members with purgedHost from an order for a caller with bounds. The members of a site already
+// find the copies that bear the site's host, and the caller has no right to copies of other sites.
 func withoutOthers(members []policy.Member) []policy.Member {
 	return slices.DeleteFunc(members, func(m policy.Member) bool {
 		host, _, _ := strings.Cut(m.Value(), "/")
@@ -58,7 +58,8 @@ func (b *bounds) covers(host string) bool {
 	return site != "" && slices.Contains(b.sites, site)
 }
 
-// perSite is what a target stands for to a caller with these bounds: without a host, it is that of each of its sites.
+// perSite lists the targets that a target stands for. For a caller with bounds, a target without a host stands for that
+// target on each of the caller's sites.
 func (b *bounds) perSite(t httpcache.Target) []httpcache.Target {
 	if b == nil || t.Host != "" {
 		return []httpcache.Target{t}
@@ -71,9 +72,9 @@ func (b *bounds) perSite(t httpcache.Target) []httpcache.Target {
 	return targets
 }
 
-// permit refuses members that the caller may not purge. It decides by what members can make unusable, and by default refuses: a tag
-// has no host, and neither have keys, routes and groups, so of these only tags that begin as the token says are for one that is
-// bound.
+// permit refuses members that the caller may not purge. The decision rests on the copies that a member can make
+// unusable, and the default is to refuse. Tags, keys, routes and groups have no host. Of these a caller with bounds may
+// purge only tags with an allowed beginning.
 func (c caller) permit(members []policy.Member) error {
 	for _, m := range members {
 		if isEverything(m) && c.allow&ScopePurgeAll == 0 {
@@ -87,13 +88,13 @@ func (c caller) permit(members []policy.Member) error {
 	return nil
 }
 
-// isEverything reports whether a member is of all copies, or of all copies of a host.
+// isEverything reports whether a member covers all copies, or all copies of a host.
 func isEverything(m policy.Member) bool {
 	return m == policy.All || m.Kind() == policy.KindPrefix && !strings.Contains(m.Value(), "/")
 }
 
-// hold reports whether a member is within the bounds. The copies that all hosts share ("*") are those of the sites too: where one
-// URL or prefix of a site is named, they are named with it.
+// hold reports whether a member is within the bounds. The copies that all hosts share ("*") belong to every site: an
+// order that names a URL or prefix of a site names the shared copies too.
 func (b *bounds) hold(m policy.Member) bool {
 	switch m.Kind() {
 	case policy.KindTag:

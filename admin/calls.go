@@ -45,7 +45,7 @@ func (h *handler) explain(w http.ResponseWriter, r *request) error {
 	}
 	var assumed []string
 	if header["Accept"] == nil {
-		header["Accept"] = []string{"*/*"} // as curl and most libraries ask; an empty one is as good as none
+		header["Accept"] = []string{"*/*"} // as curl and most libraries ask; an empty Accept has the same meaning
 		assumed = append(assumed, "Accept: */*")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), explainTimeout)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// What to send instead of another cache's way of saying it.
+// Hints for callers that use the words of another cache.
 const (
 	insteadToken    = `a token goes into Authorization: Bearer`
 	insteadSoft     = `for a soft purge send DELETE /tags/{tag}?soft=1, DELETE /keys/{key}?soft=1, or POST /purge with {"tags":["…"],"soft":true} or {"urls":["/path"],"soft":true}`
@@ -20,7 +20,7 @@ const (
 	insteadUnknown  = `leave it out`
 )
 
-// dialects tell what a field or method of another cache is about by a part of its name. The first that fits counts.
+// dialects maps parts of names to hints. The first entry with a part of a field's or method's name counts.
 var dialects = []struct {
 	instead string
 	parts   []string
@@ -35,7 +35,7 @@ var dialects = []struct {
 	{insteadCall, []string{"purge", "clear", "cache"}},
 }
 
-// insteadOfField says what to send instead of a field that is not understood.
+// insteadOfField is the hint for a field that is not understood.
 func insteadOfField(name string) string {
 	name = foldName(name)
 	if strings.HasPrefix(name, "if-") {
@@ -44,7 +44,7 @@ func insteadOfField(name string) string {
 	return insteadOf(name, insteadUnknown)
 }
 
-// insteadOfPath adds to the refusal of a path what to send instead, where the path is one by which another cache is purged.
+// insteadOfPath is the hint to append to the refusal of a path by which other caches are purged.
 func insteadOfPath(path string) string {
 	if !strings.Contains(strings.ToLower(path), "purge") {
 		return ""
@@ -61,14 +61,15 @@ func insteadOf(name, otherwise string) string {
 	return otherwise
 }
 
-// standardMethods are those of RFC 9110 and RFC 5789. Any other one that is sent to a path which is no call is how some
-// other cache is purged, such as BAN.
+// standardMethods are the methods of RFC 9110 and RFC 5789. A different method, sent to a path without a call, is taken
+// for the purge method of another cache, such as BAN.
 var standardMethods = []string{
 	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodConnect, http.MethodOptions,
 	http.MethodTrace, http.MethodPatch,
 }
 
-// methodNotUnderstood answers a method of another cache. Its path would be the operand, so any path may be PURGEd instead.
+// methodNotUnderstood refuses a method of another cache. Allow names PURGE, since the path would be the operand and any
+// path may be PURGEd.
 func methodNotUnderstood(method string) *problem {
 	instead := ""
 	switch name := strings.ToLower(method); name {

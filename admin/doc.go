@@ -1,8 +1,9 @@
 // Package admin is the operator's listener: health, metrics, purges, explanations and kill switches.
 //
-// It knows nothing of stores or logs. What a call does is a func in Options; this package decides who may make the call,
-// reads it without guessing, and words the answer. It fails closed: what is not understood in full is refused before
-// anything changes, and a purge is answered with 200 only when it holds everywhere.
+// The package knows nothing of stores or logs. The action of a call is a func in Options. This package admits the
+// caller, parses the call without guessing, and words the answer. The package fails closed: a call that is not
+// understood in full is refused before anything changes, and a purge is answered with 200 only when it holds
+// everywhere.
 //
 //	admin.go       Options, and the path of a call
 //	auth.go        tokens and scopes; without tokens, loopback only and no browsers

@@ -15,10 +15,11 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// How plugins and scripts for other caches purge: by methods of their own, with fields of their own. What is read here is what they
-// are known to send; a field, a path or a pattern that does not fit is refused like any that is not understood.
+// Plugins and scripts for other caches purge by methods of their own, with fields of their own. The code below reads
+// the calls that they are known to send. A field, a path or a pattern that does not fit is refused like any other that
+// is not understood.
 
-// foreignFields say, by the method, which fields a call of another cache may have, besides those that mean nothing to a purge.
+// foreignFields are the fields that a call of another cache may have, by method, besides the neutral fields.
 var foreignFields = map[string]map[string]bool{
 	"PURGE":     wordSet(`xkey xkey-purge xkey-softpurge surrogate-key cache-tag cache-tags x-cache-tags purge-cache-tags x-magento-tags-pattern x-purge-method fastly-soft-purge fastly-key`),
 	"BAN":       wordSet(`xkey surrogate-key cache-tag cache-tags x-cache-tags purge-cache-tags x-host x-url x-content-type`),
@@ -26,16 +27,16 @@ var foreignFields = map[string]map[string]bool{
 	"PURGEKEYS": wordSet(`xkey xkey-purge xkey-softpurge`),
 }
 
-// tagFields are those of them that list tags.
+// tagFields are the fields of foreignFields that list tags.
 var tagFields = wordSet(`xkey xkey-purge xkey-softpurge surrogate-key cache-tag cache-tags x-cache-tags purge-cache-tags x-magento-tags-pattern`)
 
-// tagPaths are what a call that names tags may have as its path, which then names nothing.
+// tagPaths are the paths that a call with tags may have. Such a path names nothing.
 var tagPaths = wordSet(`/ /tags /souin-api/souin /souin-api/souin/`)
 
-// wordHeader is what the header of a call says in the fields of a vocabulary, by their folded names.
+// wordHeader has the fields of a header that belong to a vocabulary, by folded name.
 type wordHeader map[string][]string
 
-// wordsOf are the fields of a header that are in a vocabulary.
+// wordsOf returns the fields of a header that are in the vocabulary.
 func wordsOf(header http.Header, vocabulary map[string]bool) wordHeader {
 	words := wordHeader{}
 	for name, values := range header {
@@ -46,7 +47,7 @@ func wordsOf(header http.Header, vocabulary map[string]bool) wordHeader {
 	return words
 }
 
-// one is the value of a field that stands alone; empty: there is no such field.
+// one is the value of a field that may appear once; empty: the field is missing.
 func (w wordHeader) one(name string) (string, error) {
 	switch values := w[name]; {
 	case len(values) > 1:
@@ -67,7 +68,7 @@ func (h *handler) purgeForeign(w http.ResponseWriter, r *request) error {
 	return h.carryOut(w, r, o)
 }
 
-// readForeign reads a call of another cache: tags that its fields list, or else what its target names.
+// readForeign reads a call of another cache: the tags in its fields, or else the URL or prefix of its target.
 func readForeign(r *request) (order, error) {
 	if p := r.target.Path; strings.HasPrefix(p, "/client/v4/") || strings.HasPrefix(p, "/service/") && strings.Contains(p, "/purge") {
 		return order{}, errors.New("the path is a call of an API that is made with POST: send POST, or for the URL of a site POST /purge with {\"urls\":[…]}")
@@ -103,7 +104,7 @@ func readForeign(r *request) (order, error) {
 	return o, readURL(r, &o, words)
 }
 
-// readSoftFields takes in what fields say of soft.
+// readSoftFields reads the fields that ask for a soft or a hard purge.
 func readSoftFields(o *order, words wordHeader) error {
 	if len(words["xkey-softpurge"]) > 0 {
 		if len(words["xkey-purge"])+len(words["xkey"])+len(words["surrogate-key"]) > 0 {
@@ -124,7 +125,7 @@ func readSoftFields(o *order, words wordHeader) error {
 	return o.saySoft(soft)
 }
 
-// restOfTarget checks the target of a call that says in its fields what it purges: nothing of the target may be passed over.
+// restOfTarget checks the target of a call whose fields say what to purge: no part of the target may be ignored.
 func restOfTarget(r *request, o *order) error {
 	if !tagPaths[r.target.Path] {
 		return fmt.Errorf("the call names tags or patterns in its fields, and the path %q: send two calls, that of the fields to /", shorten(r.target.Path))
@@ -132,7 +133,7 @@ func restOfTarget(r *request, o *order) error {
 	return readWords(r.target.Query, o)
 }
 
-// readWords reads ?soft=&wait= where the query can be nothing else.
+// readWords reads ?soft=&wait= in calls whose query has no other meaning.
 func readWords(raw string, o *order) error {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
@@ -162,7 +163,7 @@ func readWords(raw string, o *order) error {
 	return nil
 }
 
-// readTagFields takes in the tags that the fields list, and says whether any does.
+// readTagFields reads the tags in the fields. named: a field lists tags.
 func readTagFields(o *order, words wordHeader) (named bool, err error) {
 	for _, name := range slices.Sorted(maps.Keys(words)) {
 		if !tagFields[name] {
@@ -171,7 +172,7 @@ func readTagFields(o *order, words wordHeader) (named bool, err error) {
 		named = true
 		for _, value := range words[name] {
 			if name == "x-magento-tags-pattern" && strings.TrimSpace(value) == ".*" {
-				// Its Host is the address of the cache, and no site.
+				// The Host of such a call is the address of the cache, not a site.
 				o.all = true
 				continue
 			}
@@ -207,7 +208,7 @@ func readTagField(name, value string) (tags []string, err error) {
 	return tags, err
 }
 
-// checkTags refuses tags that are patterns, and more than a purge may have.
+// checkTags refuses tags that look like patterns, and more tags than a purge may have.
 func checkTags(o *order) error {
 	if len(o.tags) > maxMembers {
 		return fmt.Errorf("the purge names %d things, %d at most: send several, or purge a prefix or a route", len(o.tags), maxMembers)
@@ -223,7 +224,7 @@ func checkTags(o *order) error {
 	return nil
 }
 
-// tagsOf are the tags that a list of texts names, in the body of a call. Empty ones and those that no response can carry are refused.
+// tagsOf reads the tags of a list in a body. Empty tags, and tags that no response can carry, are refused.
 func tagsOf(list []string) (tags []string, err error) {
 	for _, tag := range list {
 		if tag == "" || strings.ContainsAny(tag, " \t\r\n") || strings.ContainsRune(tag, utf8.RuneError) {
@@ -234,8 +235,8 @@ func tagsOf(list []string) (tags []string, err error) {
 	return tags, nil
 }
 
-// readBan reads what a BAN says in X-Host, X-Url and X-Content-Type, as FOSHttpCache sends them with every BAN, ".*" where they say
-// nothing. done says that they were there and that there is no list of tags.
+// readBan reads X-Host, X-Url and X-Content-Type of a BAN. FOSHttpCache sends them with every BAN, with ".*" for no
+// condition. done: the fields are there, and no field lists tags.
 func readBan(o *order, words wordHeader) (done bool, err error) {
 	var says [3]string
 	for i, name := range [...]string{"x-host", "x-url", "x-content-type"} {
@@ -285,7 +286,8 @@ func readBan(o *order, words wordHeader) (done bool, err error) {
 		if target.Path == "/" && isPrefix {
 			return false, fmt.Errorf("header \"X-Host\": %q fits every host that has it in its name, and with X-Url everything of these: send the name of the host in full, as ^shop\\.example$", shorten(hosts))
 		}
-		// Every host is more than was asked for, and never less, but for who is bound to some: he is asked for those he names as well.
+		// A prefix or URL of every host covers more than the pattern does, never less. The named hosts stay in the
+		// order for callers with bounds, who are checked for those hosts as well.
 		names = append(names, "")
 	}
 	for _, host := range names {
@@ -299,7 +301,7 @@ func readBan(o *order, words wordHeader) (done bool, err error) {
 	return true, nil
 }
 
-// readURL reads the URL, or the prefix, that the target of a call names.
+// readURL reads the URL or prefix in the target of a call.
 func readURL(r *request, o *order, words wordHeader) error {
 	method, err := words.one("x-purge-method")
 	if err != nil {
@@ -347,12 +349,13 @@ func readURL(r *request, o *order, words wordHeader) error {
 		return err
 	}
 	if !isPrefix {
-		o.hard = []httpcache.Target{literal} // the query may be the URL's as well: then that URL goes for good
+		// The query with soft may be the URL's own. That URL is purged for good as well.
+		o.hard = []httpcache.Target{literal}
 	}
 	return o.saySoft(*said)
 }
 
-// readSoft takes the word soft out of the query of a URL; said is nil where it is not there.
+// readSoft takes the parameter soft out of the query of a URL; said is nil where the parameter is missing.
 func readSoft(t httpcache.Target) (rest httpcache.Target, said *bool, err error) {
 	var kept []string
 	for parameter := range strings.SplitSeq(t.Query, "&") {

@@ -11,9 +11,9 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// The calls by which scripts purge at services: what their addresses say of a service or a zone means nothing here.
+// The calls by which scripts purge at services. The ids of a service or a zone in their paths mean nothing here.
 
-// fastlyFields are what calls in the way of Fastly may have.
+// fastlyFields are the fields that calls in Fastly's form may have.
 var fastlyFields = wordSet(`surrogate-key fastly-soft-purge fastly-key`)
 
 // findForeignAPI finds the calls of services by their paths.
@@ -49,7 +49,7 @@ func (h *handler) findForeignAPI(r *request) (c call, found bool, err error) {
 	return c, true, err
 }
 
-// fastlyOrder reads what the calls in the way of Fastly have in common.
+// fastlyOrder reads the common parts of calls in Fastly's form.
 func fastlyOrder(r *request) (o order, words wordHeader, err error) {
 	words = wordsOf(r.Header, fastlyFields)
 	o.form, o.repeats = r.form, true
@@ -59,7 +59,7 @@ func fastlyOrder(r *request) (o order, words wordHeader, err error) {
 	return o, words, noWait(o, err)
 }
 
-// noWait refuses a purge that would be answered before it holds, where the answer cannot say so.
+// noWait refuses a purge that would be answered before it holds, for answers that cannot say so.
 func noWait(o order, err error) error {
 	if err == nil && o.wait != waits[waitAll] {
 		err = errors.New("wait goes with POST /purge and DELETE: leave it out")
@@ -132,7 +132,7 @@ func (h *handler) fastlyKeys(w http.ResponseWriter, r *request) error {
 	return h.carryOut(w, r, o)
 }
 
-// noBody refuses content where there is nothing to say; an empty object says nothing.
+// noBody refuses content in calls that take none. An empty object counts as no content.
 func noBody(body []byte) error {
 	if text := strings.TrimSpace(string(body)); text != "" && text != "{}" {
 		return errors.New("this call takes no body")
@@ -220,7 +220,8 @@ func readCloudflare(body []byte) (order, error) {
 	return o, nil
 }
 
-// readFiles reads URLs, each by itself or as {"url":…}. Other fields would choose a variant, and all go.
+// readFiles reads URLs, either as texts or as {"url":…}. Other fields would choose a variant and are refused: a purge
+// covers every variant.
 func readFiles(raw json.RawMessage) (urls []string, err error) {
 	if raw == nil {
 		return nil, nil

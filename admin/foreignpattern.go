@@ -9,14 +9,15 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// Plugins for Varnish write lists of tags, hosts and paths as regular expressions, since that is what a ban takes. Each reader here
-// knows the few forms in which they do, takes the names out, and refuses every other expression.
+// Plugins for Varnish write lists of tags, hosts and paths as regular expressions, because a ban takes expressions.
+// Each reader below knows the few forms in use, extracts the names, and refuses every other expression.
 
-// metaSigns are what an expression has besides names.
+// metaSigns are the signs of an expression that are not part of names.
 const metaSigns = `()[]{}^$*+?|\`
 
-// readKeys reads the keys of Surrogate-Key and xkey, which are separated by spaces, and by Souin's clients by commas as well. One with a
-// comma in it stands for itself and for its parts: which of them is meant is not to be known, and responses are read alike.
+// readKeys reads the keys of Surrogate-Key and xkey, separated by spaces, or by commas from Souin's clients. A key with
+// a comma stands for itself and for its parts: the sender may mean either, and the headers of responses are read in the
+// same way.
 func readKeys(list string) (keys []string, err error) {
 	if strings.Contains(list, "|") {
 		return nil, fmt.Errorf("%q has a '|': separate keys by spaces", shorten(list))
@@ -27,7 +28,7 @@ func readKeys(list string) (keys []string, err error) {
 	return keys, nil
 }
 
-// withParts is a key, and its parts where it has commas.
+// withParts returns a key, and its parts where the key has commas.
 func withParts(key string) (keys []string) {
 	if key != "" {
 		keys = append(keys, key)
@@ -42,8 +43,8 @@ func withParts(key string) (keys []string) {
 	return keys
 }
 
-// readTags reads the tags of the other fields: separated by commas, '|' or spaces, or in one of the expressions that FOSHttpCache makes
-// of a list. What spaces separate may be one tag, too.
+// readTags reads the tags of the other fields: separated by commas, '|' or spaces, or in one of FOSHttpCache's
+// expressions for a list. Tags with spaces between them may also be one tag.
 func readTags(list string) (tags []string, err error) {
 	list = strings.TrimSpace(list)
 	for _, around := range [...][2]string{{"(^|,)(", ")(,|$)"}, {"(", ")(,.+)?$"}} {
@@ -63,7 +64,7 @@ func readTags(list string) (tags []string, err error) {
 	return tags, nil
 }
 
-// unquoteEach reads alternatives of which each is a name with its signs escaped (PHP's preg_quote).
+// unquoteEach reads alternatives, each a name with escaped signs (PHP's preg_quote).
 func unquoteEach(list string) (names []string, err error) {
 	var name strings.Builder
 	end := func() {
@@ -91,7 +92,7 @@ func unquoteEach(list string) (names []string, err error) {
 	return names, err
 }
 
-// isWordByte reports whether a byte means another thing after a backslash than by itself, such as \d.
+// isWordByte reports whether a backslash before the byte changes its meaning, such as \d.
 func isWordByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
 }
@@ -133,8 +134,8 @@ func notATagPattern(pattern string) error {
 	return fmt.Errorf("%q is understood as tags, each as ((^|,)tag(,|$)), with '|' between them, or as .* alone for everything", shorten(pattern))
 }
 
-// readHostPattern reads hosts: ^host$, or ^(host|host)$ with signs escaped or not. whole says that both anchors are there: without one,
-// the expression fits every host that has a name of these in its own.
+// readHostPattern reads hosts: ^host$, or ^(host|host)$, with signs escaped or not. whole: both anchors are present.
+// Without one of them, the expression matches every host that contains one of the names.
 func readHostPattern(pattern string) (hosts []string, whole bool, err error) {
 	inner, begins := strings.CutPrefix(pattern, "^")
 	inner, ends := strings.CutSuffix(inner, "$")
@@ -156,12 +157,13 @@ func readHostPattern(pattern string) (hosts []string, whole bool, err error) {
 			return nil, false, fmt.Errorf("header \"X-Host\": %q is not the name of a host: send one, several as ^(a|b)$, or .*", shorten(host))
 		}
 	}
-	return hosts, begins && ends && (grouped || len(hosts) == 1), nil // in ^a|b$ each has one anchor
+	return hosts, begins && ends && (grouped || len(hosts) == 1), nil // in ^a|b$ each alternative has one anchor
 }
 
-// readPathPattern reads a path: with '$' at its end it stands for itself, otherwise for whatever begins so. A prefix ends at a segment
-// and an expression need not, so that what begins with a part of a segment is taken for everything beside it: more than was asked for,
-// and never less. What would be everything that a host has in this way is refused.
+// readPathPattern reads a path. A '$' at the end makes the path exact; other paths are prefixes. A prefix ends at a
+// segment, while an expression may end inside one. The part of a segment at the end is therefore dropped: the prefix
+// covers more than the expression, never less. A pattern that would become a prefix of a whole host in this way is
+// refused.
 func readPathPattern(pattern string) (t httpcache.Target, isPrefix bool, err error) {
 	path, begins := strings.CutPrefix(pattern, "^")
 	path, isEnd := strings.CutSuffix(path, "$")
@@ -200,10 +202,11 @@ func readPathPattern(pattern string) (t httpcache.Target, isPrefix bool, err err
 	return t, isPrefix, err
 }
 
-// belowPath is the end of a path that stands for everything below it, as plugins of WordPress write it; a BAN has /*, too.
+// belowPath matches the end of a path that stands for everything below, as plugins of WordPress write it.
+// belowPathOfBan also accepts /*.
 var belowPath, belowPathOfBan = regexp.MustCompile(`/(?:\.\*|\(\.\*\))$`), regexp.MustCompile(`/(?:\.\*|\(\.\*\)|\*)$`)
 
-// prefixOf is the prefix that a target stands for, if it is one with the end for that and no other sign.
+// prefixOf is the prefix of a target that ends like belowPath and has no other sign of a pattern.
 func prefixOf(t httpcache.Target, ban bool) (httpcache.Target, bool) {
 	end := belowPath
 	if ban {

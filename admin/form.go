@@ -7,17 +7,17 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// form is how the answer to a call looks, so that who called takes it for what it is.
+// form is the form of an answer, so that a client of another cache's API understands the answer.
 type form uint8
 
 const (
-	formOwn        form = iota // a receipt, or {"error":…}. The zero value. Plugins for Varnish look at the status alone
+	formOwn        form = iota // zero value: a receipt, or {"error":…}; plugins for Varnish look at the status alone
 	formFastly                 // {"status":"ok","id":…}, or {"msg":…,"detail":…}
-	formFastlyKeys             // the id by key besides
+	formFastlyKeys             // as formFastly, with the id for each key
 	formCloudflare             // {"success":…,"errors":[…],"messages":[],"result":…}
 )
 
-// cloudflareAnswer is the envelope of every answer there.
+// cloudflareAnswer is the envelope of every answer in Cloudflare's form.
 type cloudflareAnswer struct {
 	Success  bool              `json:"success"`
 	Errors   []cloudflareError `json:"errors"`
@@ -30,7 +30,7 @@ type cloudflareError struct {
 	Message string `json:"message"`
 }
 
-// problem is the content of a refusal.
+// problem is the content of an error answer.
 func (f form) problem(status int, text string) any {
 	switch f {
 	case formFastly, formFastlyKeys:
@@ -41,7 +41,7 @@ func (f form) problem(status int, text string) any {
 	return map[string]string{"error": text}
 }
 
-// receipt answers a purge, and says what t has of its names.
+// receipt answers a purge. t has what the receipt tells of the order's names.
 func (f form) receipt(w http.ResponseWriter, o order, status int, r invalidation.Receipt, t told, err error) error {
 	if status == http.StatusOK && f != formOwn {
 		switch f {

@@ -8,27 +8,28 @@ import (
 )
 
 const (
-	// freeGuesses is how many wrong tokens are answered at once: a secret that was rotated is no attack. They come back one a
-	// second.
+	// freeGuesses is how many wrong tokens are answered without delay, since a caller with a rotated secret is no
+	// attacker. One comes back each second.
 	freeGuesses = 5
-	// maxDelay is how long the answer to a wrong token is held back at most.
+	// maxDelay bounds the delay of an answer to a wrong token.
 	maxDelay = time.Second
-	// maxDebt is how many wrong tokens beyond the free ones count: as many seconds after the last of them, all is forgotten.
+	// maxDebt bounds the wrong tokens that count beyond the free ones. After as many seconds without a wrong token the
+	// count is back to zero.
 	maxDebt = 60
-	// maxHeld is how many answers are held back at a time.
+	// maxHeld bounds the answers that are delayed at a time.
 	maxHeld = 32
-	// loudRefusals is how many calls that were turned away without a token that is known here have a line in the log at once.
-	// One comes back every quietTime.
+	// loudRefusals is how many refusals of callers without a known token are logged in a row. One comes back every
+	// quietTime.
 	loudRefusals = 10
 	quietTime    = 6 * time.Second
 )
 
-// guesses slows down whoever tries tokens out, from however many addresses. Only the answer to a wrong token is held back: a
-// right one is never kept waiting, or anyone could keep an operator from purging. It is safe for concurrent use.
+// guesses slows down callers that guess tokens, from any number of addresses. Only answers to wrong tokens are delayed.
+// Delaying right ones would let anyone keep an operator from purging. guesses is safe for concurrent use.
 type guesses struct {
 	pace *rate.Limiter // of wrong tokens
-	loud *rate.Limiter // of lines in the log
-	held chan struct{} // has one for each answer that is held back
+	loud *rate.Limiter // of log lines
+	held chan struct{} // holds an element for each delayed answer
 }
 
 func newGuesses() guesses {
@@ -37,7 +38,7 @@ func newGuesses() guesses {
 	}
 }
 
-// delay counts a wrong token, and says how long its answer is to be held back.
+// delay counts a wrong token and returns the delay for its answer.
 func (g *guesses) delay(now time.Time) time.Duration {
 	if g.pace.TokensAt(now) <= -maxDebt {
 		return maxDelay
@@ -45,7 +46,7 @@ func (g *guesses) delay(now time.Time) time.Duration {
 	return min(maxDelay, g.pace.ReserveN(now, 1).DelayFrom(now))
 }
 
-// hold holds an answer back. It reports false, at once, where too many are held already.
+// hold delays an answer. hold returns false at once where too many answers are delayed already.
 func (g *guesses) hold(r *http.Request, d time.Duration) bool {
 	if d == 0 {
 		return true
@@ -63,8 +64,7 @@ func (g *guesses) hold(r *http.Request, d time.Duration) bool {
 	return true
 }
 
-// refused counts a caller that was turned away, and keeps who guesses waiting. One that presented a token which is known
-// here is not a stranger.
+// refused counts a refused caller and delays the answer to a wrong token. Callers with a known token are only counted.
 func (h *handler) refused(r *request, p *problem) {
 	h.Refused(p.refusal)
 	if p.refusal == refusedScope || p.refusal == refusedBounds {

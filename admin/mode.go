@@ -17,13 +17,13 @@ import (
 	"cacheproxy/policy"
 )
 
-// ModeOrder switches one route.
+// ModeOrder switches the mode of one route.
 type ModeOrder struct {
 	Route string
-	Reset bool // back to what is configured; Mode, Share and For mean nothing then
+	Reset bool // reset to the configured mode; Mode, Share and For then mean nothing
 	Mode  policy.Mode
-	Share float64       // of the requests that the mode is for, above 0 to 1; the others go as with off
-	For   time.Duration // zero: until it is switched again
+	Share float64       // of the requests that Mode applies to, above 0 to 1; others are treated as with off
+	For   time.Duration // zero: until the next order for the route
 	Who   string        // the token's name, or the peer's address where there are no tokens
 }
 
@@ -31,8 +31,8 @@ type ModeOrder struct {
 type RouteMode struct {
 	Route      string        `json:"route"`
 	Mode       string        `json:"mode"`
-	Share      string        `json:"share"`                // of the requests that the mode is for
-	Configured *ModeSetting  `json:"configured,omitempty"` // what the override replaces; null: there is no override
+	Share      string        `json:"share"`                // of the requests that Mode applies to
+	Configured *ModeSetting  `json:"configured,omitempty"` // the setting under an override; null: no override
 	Override   *ModeOverride `json:"override,omitempty"`
 }
 
@@ -42,14 +42,14 @@ type ModeSetting struct {
 	Share string `json:"share"`
 }
 
-// ModeOverride says who has switched a route at run time.
+// ModeOverride says who switched a route at run time, and for how long.
 type ModeOverride struct {
 	By    string     `json:"by"`
 	Since time.Time  `json:"since"`
-	Until *time.Time `json:"until,omitempty"` // null: until it is switched again
+	Until *time.Time `json:"until,omitempty"` // null: until the next order for the route
 }
 
-// PercentOf is a share, 0 to 1, as operators write it.
+// PercentOf is a share, 0 to 1, as a percentage.
 func PercentOf(share float64) string {
 	return strconv.FormatFloat(math.Round(share*1e6)/1e4, 'f', -1, 64) + "%"
 }
@@ -91,7 +91,7 @@ func (h *handler) setMode(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusOK, h.modeAnswer(order))
 }
 
-// unheldMode answers an order that is in force here, and perhaps not everywhere.
+// unheldMode answers an order that is in force on this instance, and perhaps not on all.
 type unheldMode struct {
 	modeAnswer
 	Recorded bool   `json:"recorded"`
@@ -137,7 +137,7 @@ func (h *handler) modeAnswer(o ModeOrder) modeAnswer {
 	return a
 }
 
-// attrs is what the audit log says of an order.
+// attrs are the attributes of an order in the audit log.
 func (o ModeOrder) attrs() []slog.Attr {
 	if o.Reset {
 		return []slog.Attr{slog.String("route", o.Route), slog.String("mode", "configured")}
@@ -172,7 +172,7 @@ func readModeCall(w http.ResponseWriter, r *request) (ModeOrder, error) {
 	return order, nil
 }
 
-// readModeOrder reads {"mode":"on","share":"10%","for":"1h"}, of which only mode must be there.
+// readModeOrder reads {"mode":"on","share":"10%","for":"1h"}. Only mode is required.
 func readModeOrder(body []byte) (o ModeOrder, err error) {
 	var mode, share, duration string
 	if err = readObject(body, map[string]any{"mode": &mode, "share": &share, "for": &duration}); err != nil {
@@ -197,10 +197,10 @@ func readModeOrder(body []byte) (o ModeOrder, err error) {
 	return o, nil
 }
 
-// minPercent is the smallest share that PercentOf does not print as none.
+// minPercent is the smallest percentage that PercentOf does not round to zero.
 const minPercent = 0.0001
 
-// parseShare reads a percentage above zero. Nothing stands for all.
+// parseShare reads a percentage above zero. The empty text stands for all requests.
 func parseShare(text string) (float64, error) {
 	if text == "" {
 		return 1, nil

@@ -11,26 +11,27 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// order is what one call asks to purge, in whatever way it was said, and read in full. Whether its caller may have it is not
-// decided yet.
+// order is what one call asks to purge, read in full. The form of the call does not matter any more. carryOut decides
+// whether the caller may purge it.
 type order struct {
 	keys, tags, routes []string
-	urls, prefixes     []httpcache.Target // without a host: of every host
-	hard               []httpcache.Target // URLs that go for good besides, whatever soft says
+	urls, prefixes     []httpcache.Target // a target without a host stands for every host
+	hard               []httpcache.Target // further URLs, purged for good whatever soft says
 	all                bool
 	soft               bool
 	wait               invalidation.Wait
-	// said tells which of soft and wait a part of the call has spoken of, so that another part cannot say otherwise.
+	// said records whether a part of the call has set soft or wait. Another part may not contradict.
 	said struct{ soft, wait bool }
-	// repeats has what cannot be confirmed applied here and queued: the callers that other caches have do not repeat a call.
+	// repeats has a purge that cannot be confirmed applied on this instance and queued: clients of other caches do not
+	// repeat a call.
 	repeats bool
-	// byHost says that the host of what it names was taken from where the call was sent, or from a pattern, so that the answer has to tell
-	// which was understood.
+	// byHost: the host of the targets comes from Host or from a pattern. The answer then lists the targets as
+	// understood.
 	byHost bool
 	form   form
 }
 
-// saySoft takes in what a part of the call says of soft.
+// saySoft sets soft from one part of the call.
 func (o *order) saySoft(soft bool) error {
 	if o.said.soft && o.soft != soft {
 		return errors.New("one part of the call asks for a soft purge, and another for a hard one: say it once")
@@ -39,7 +40,7 @@ func (o *order) saySoft(soft bool) error {
 	return nil
 }
 
-// sayWait takes in what a part of the call says of wait.
+// sayWait sets wait from one part of the call.
 func (o *order) sayWait(word string) error {
 	wait, err := readWait(word)
 	if err == nil && o.said.wait && o.wait != wait {
@@ -49,16 +50,16 @@ func (o *order) sayWait(word string) error {
 	return err
 }
 
-// told is what a receipt says of the names of an order.
+// told is what a receipt tells of the names of an order.
 type told struct {
-	understood []string // the URLs and prefixes, where their host was not written out
-	unseen     []string // those that no copy of this instance has carried lately
+	understood []string // URLs and prefixes, for orders that did not write out their host
+	unseen     []string // names that no copy of this instance has carried lately
 }
 
-// mostTold is how many names a list of a receipt has.
+// mostTold bounds the names in a list of a receipt.
 const mostTold = 20
 
-// tell is what the receipt of an order says of its names.
+// tell makes what the receipt tells of the order's names.
 func (h *handler) tell(o order, b *bounds) told {
 	t := told{unseen: h.unseen(o, b)}
 	if !o.byHost {
@@ -83,9 +84,9 @@ func (h *handler) tell(o order, b *bounds) told {
 	return t
 }
 
-// carryOut purges what an order names, if its caller may. Every call that purges comes through here, and nothing reaches
-// Options.Purge that bounds.permit has not seen: what a token is bound to is asked of the members, which are what becomes unusable,
-// and not of the words of a call, which say it in a dozen ways.
+// carryOut purges what an order names, if the caller may. Every purging call passes through here, and no member reaches
+// Options.Purge that permit has not checked. permit checks members, which decide what becomes unusable, rather than the
+// words of a call, which have a dozen forms for one meaning.
 func (h *handler) carryOut(w http.ResponseWriter, r *request, o order) error {
 	members, err := h.membersOf(o, r.caller.bounds)
 	if err != nil {
@@ -104,8 +105,8 @@ func (h *handler) carryOut(w http.ResponseWriter, r *request, o order) error {
 	return h.purge(w, r, o, members, hard)
 }
 
-// membersOf names everything in an order, or fails without having named anything. For a caller that is bound to sites, everything is
-// everything of these, and every host each of these.
+// membersOf returns the members for everything in an order, or an error. For a caller with sites, everything means
+// everything of these sites, and every host means each of the sites.
 func (h *handler) membersOf(o order, b *bounds) ([]policy.Member, error) {
 	if err := h.checkRoutes(o.routes); err != nil {
 		return nil, err
@@ -146,7 +147,7 @@ func (h *handler) membersOf(o order, b *bounds) ([]policy.Member, error) {
 	return members, nil
 }
 
-// kind is the one kind of thing that the order names, else "mixed".
+// kind is the kind of everything that the order names, or "mixed" for several kinds.
 func (o *order) kind() string {
 	if o.all {
 		return policy.KindAll.String()
@@ -170,7 +171,7 @@ func (o *order) kind() string {
 	return kind
 }
 
-// inFull is a target with its host, where it has one.
+// inFull is a target with its host, if any.
 func inFull(t httpcache.Target) string {
 	if t.Host == "" {
 		return t.String()
@@ -178,7 +179,8 @@ func inFull(t httpcache.Target) string {
 	return "http://" + t.Host + t.String()
 }
 
-// membersPerSite are the members of a target, for each site of a caller with bounds where it has no host.
+// membersPerSite returns the members of a target. For a caller with bounds, a target without a host is named once for
+// each site.
 func membersPerSite(b *bounds, t httpcache.Target, name func(httpcache.Target) []policy.Member) (members []policy.Member) {
 	for _, t := range b.perSite(t) {
 		members = append(members, name(t)...)
@@ -193,8 +195,9 @@ func prefixMembers(t httpcache.Target) (members []policy.Member) {
 	return members
 }
 
-// unseen are the names of an order of which no copy of this instance has carried any member lately, so that a misspelt one does not look
-// like success. It is a hint: another instance may have such copies, and one name in a hundred is taken for seen though it is not.
+// unseen returns the names of an order whose members no copy of this instance has carried lately, so that a misspelt
+// name does not look like success. The list is a hint: another instance may have such copies, and one unused name in a
+// hundred counts as seen.
 func (h *handler) unseen(o order, b *bounds) (names []string) {
 	if h.Seen == nil || o.all {
 		return nil

@@ -11,22 +11,23 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// A purge takes names, URLs and prefixes as they stand. What looks like a pattern is refused, since nothing would match
-// it and the receipt would still say that it holds. All of these signs can be percent-encoded where they are meant as
-// they stand, and name the same copies then.
+// A purge takes names, URLs and prefixes literally. A text that looks like a pattern is refused: no copy would match
+// it, and the receipt would still report success. A caller that means such a sign literally can percent-encode the
+// sign, which names the same copies.
 var (
-	// signInPath: '*' at the end of a segment, ".*", ".+", '$' at the end, and what a URI has no place for unescaped
-	// (RFC 3986 §3.3) and a pattern or template has.
+	// signInPath matches '*' at the end of a segment, ".*", ".+", '$' at the end, and the signs of patterns and
+	// templates that a URI must escape (RFC 3986 §3.3).
 	signInPath = regexp.MustCompile(`\.[*+]|\*(?:/|$)|\$$|[\^\\|\[\]{}]`)
-	// signInQuery is less: brackets, braces, '+' and a '*' on the way are common in queries.
+	// signInQuery matches less: brackets, braces, '+', and '*' before the end are common in queries.
 	signInQuery = regexp.MustCompile(`\.\*|\*$|\$$`)
-	// signInName: '*' at the beginning or at the end of a part, ".*", anchors, and a placeholder of the configuration.
+	// signInName matches '*' at the beginning or at the end of a part, ".*", anchors, and a placeholder of the
+	// configuration.
 	signInName = regexp.MustCompile(`^\*|\*(?:[:/]|$)|\.\*|^\^|\(\^|\$\)|\$$|\{[A-Za-z_][A-Za-z0-9_.-]*\}`)
 
 	plainHost = regexp.MustCompile(`^(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?$`)
 )
 
-// checkLiteral refuses a URL, or a prefix, that is meant as a pattern, and a host that no request can be for.
+// checkLiteral refuses a URL or prefix that looks like a pattern, and a host that no request can have.
 func checkLiteral(t httpcache.Target, isPrefix bool) error {
 	if authority, _, _ := strings.Cut(strings.TrimPrefix(t.Path, "//"), "/"); t.Host == "" && strings.HasPrefix(t.Path, "//") && strings.Contains(authority, ".") {
 		return fmt.Errorf("%q may be a path or a URL without its scheme: for the latter write %q", shorten(t.String()), shorten("http:"+t.String()))
@@ -58,7 +59,7 @@ func checkLiteral(t httpcache.Target, isPrefix bool) error {
 		shorten(t.String()), instead, literal, percentEncode(literal))
 }
 
-// below is the prefix that a pattern is about, as far as it is plain.
+// below is the prefix that a pattern stands for, up to its first sign.
 func below(t httpcache.Target, sign int) string {
 	prefix := t.Path[:sign]
 	if strings.IndexByte(".*$", t.Path[sign]) < 0 {
@@ -74,8 +75,8 @@ func below(t httpcache.Target, sign int) string {
 	return shorten(prefix)
 }
 
-// checkName refuses a key or tag that is meant as a pattern, or as several. A name may have such a form all the same: then it is sent
-// where it can be percent-encoded. raw is the name as it came there, else the name itself.
+// checkName refuses a key or tag that looks like a pattern or like several names. A caller that means such a name must
+// send it where it can be percent-encoded. raw is the name as sent there, else the name itself.
 func checkName(kind policy.MemberKind, raw, name string) error {
 	if err := checkNoPattern(kind, raw, name); err != nil {
 		return err
@@ -87,8 +88,8 @@ func checkName(kind policy.MemberKind, raw, name string) error {
 	return nil
 }
 
-// checkCarried refuses a name that no copy can have: a field of a response has no place for such a byte (RFC 9110 §5.5), and what a route
-// writes into a name from a request is percent-encoded there. Its purge would hold, and nothing would go.
+// checkCarried refuses a name that no copy can have. A response field cannot hold such a byte (RFC 9110 §5.5), and a
+// route percent-encodes the values of requests in names. The purge would be confirmed without purging anything.
 func checkCarried(kind policy.MemberKind, name string) error {
 	at := strings.IndexFunc(name, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
 	if at < 0 {
@@ -98,7 +99,7 @@ func checkCarried(kind policy.MemberKind, name string) error {
 		kind, shorten(name), name[at], shorten(percentEncode(name)))
 }
 
-// checkNoPattern refuses a name that is meant as a pattern.
+// checkNoPattern refuses a name that looks like a pattern.
 func checkNoPattern(kind policy.MemberKind, raw, name string) error {
 	if !signInName.MatchString(raw) {
 		return nil
@@ -107,7 +108,7 @@ func checkNoPattern(kind policy.MemberKind, raw, name string) error {
 		kind, shorten(name), shorten(percentEncode(name)))
 }
 
-// percentEncode writes as %XX every byte that could be a sign.
+// percentEncode writes every byte that could be a sign as %XX.
 func percentEncode(name string) string {
 	return httpcache.Escape(name, func(c byte) bool { return !httpcache.IsUnreserved(c) && c != ':' })
 }

@@ -14,15 +14,15 @@ import (
 	"cacheproxy/policy"
 )
 
-// waitAll is what a purge waits for unless it says otherwise.
+// waitAll is the default of wait.
 const waitAll = "all"
 
-// waits are what a purge may wait for, by the word of the call. The last is for when the shared log is dead.
+// waits are the values of wait, by word. local is for a shared log that is down.
 var waits = map[string]invalidation.Wait{
 	waitAll: invalidation.WaitAll, "none": invalidation.WaitRecorded, "local": invalidation.WaitLocal,
 }
 
-// Purge is what one call makes unusable. How long after the order is to be repeated is not the caller's to say.
+// Purge is what one call makes unusable. The caller does not choose the settle time of the order.
 type Purge struct {
 	invalidation.Order
 	Kind string // key, tag, url, prefix, route, all or mixed; a label of the metrics
@@ -77,7 +77,7 @@ func (h *handler) purgeBody(w http.ResponseWriter, r *request) error {
 	return h.carryOut(w, r, order)
 }
 
-// checkRoutes refuses routes that do not exist: a misspelt one would be purged with success and without effect.
+// checkRoutes refuses unknown routes: purging a misspelt one would succeed without effect.
 func (h *handler) checkRoutes(routes []string) error {
 	if len(routes) == 0 {
 		return nil
@@ -95,8 +95,8 @@ func unknownRoute(name string, known []string) error {
 	return fmt.Errorf("no route is named %q; there are: %s", shorten(name), strings.Join(known, ", "))
 }
 
-// purge carries a purge out, tells the audit log, and answers. It goes on when the client leaves. What hard names goes for good
-// before the others become stale.
+// purge carries out an order, fills in the audit entry, and answers. The purge continues when the client leaves. The
+// members of hard are purged for good before members become stale.
 func (h *handler) purge(w http.ResponseWriter, r *request, o order, members, hard []policy.Member) error {
 	if len(members) == 0 {
 		return problemf(http.StatusBadRequest, "the purge names nothing")
@@ -121,20 +121,21 @@ func (h *handler) purge(w http.ResponseWriter, r *request, o order, members, har
 	return o.form.receipt(w, o, status, receipt, h.tell(o, r.caller.bounds), err)
 }
 
-// settle says how a purge is answered. One that is not confirmed, and whose caller does not repeat it, is applied on this instance and
-// queued until the log has it; from then on it holds wherever the log is followed. The answer is the same: it does not hold yet.
+// settle returns the status for a purge. Where a purge is unconfirmed and its caller does not repeat, settle applies
+// the purge on this instance and queues it until the log has it. From then on the purge holds wherever instances follow
+// the log. The status stays 503, since the purge does not hold yet.
 func (h *handler) settle(ctx context.Context, o order, p Purge, receipt invalidation.Receipt, err error) int {
 	status := purgeStatus(p.Wait, receipt, err)
 	if o.repeats && status == http.StatusServiceUnavailable {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.ConfirmTimeout()) // the time for the confirmation is over
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.ConfirmTimeout()) // ctx is spent
 		defer cancel()
 		p.Wait = invalidation.WaitLocal
-		_, _ = h.Purge(ctx, p) // does not fail: what cannot be written is queued
+		_, _ = h.Purge(ctx, p) // never fails: entries that cannot be written are queued
 	}
 	return status
 }
 
-// purgeStatus decides what may be promised. Only what holds everywhere is 200.
+// purgeStatus decides the status of a purge. Only a purge that holds everywhere is 200.
 func purgeStatus(wait invalidation.Wait, receipt invalidation.Receipt, err error) int {
 	switch {
 	case err != nil:
@@ -197,10 +198,10 @@ func answerPurge(w http.ResponseWriter, status int, r invalidation.Receipt, t to
 	return writeJSON(w, status, answer)
 }
 
-// milliseconds is a duration as receipts and the log show it, to the microsecond.
+// milliseconds is a duration in milliseconds, rounded to the microsecond, for receipts and the log.
 func milliseconds(d time.Duration) float64 { return math.Round(d.Seconds()*1e6) / 1e3 }
 
-// orEmpty makes JSON say [] instead of null.
+// orEmpty makes JSON have [] instead of null.
 func orEmpty(s []string) []string {
 	if s == nil {
 		return []string{}
@@ -208,7 +209,7 @@ func orEmpty(s []string) []string {
 	return s
 }
 
-// purgeAttrs is what the audit log says of a purge.
+// purgeAttrs are the attributes of a purge in the audit log.
 func purgeAttrs(p Purge, r invalidation.Receipt, err error) []slog.Attr {
 	const listed = 50
 	names := make([]string, 0, min(len(p.Members), listed))

@@ -20,8 +20,8 @@ const (
 	maxMembers = 10_000  // names in one purge
 )
 
-// readPurgeOrder reads the body of POST /purge, and refuses everything that could mean something else than it says: an order that
-// is misread would be acknowledged although what was meant is still being served.
+// readPurgeOrder reads the body of POST /purge and refuses everything ambiguous: a misread order would be acknowledged
+// while the copies that the caller meant are still served.
 func readPurgeOrder(body []byte) (order, error) {
 	var o order
 	var urls, prefixes []string
@@ -85,7 +85,7 @@ type orderField struct {
 	values []string
 }
 
-// check refuses names that stand for nothing, and those that held half a surrogate pair, which JSON decoding replaces.
+// check refuses empty names, and names with half of a surrogate pair, which JSON decoding has replaced.
 func (f orderField) check() error {
 	for _, value := range f.values {
 		switch {
@@ -102,8 +102,8 @@ func (f orderField) check() error {
 	return nil
 }
 
-// readObject decodes one JSON object into the variables that fields point to. Unlike json.Unmarshal it refuses unknown
-// names, names in another case, names that are there twice, null, text that is not UTF-8, and anything after the object.
+// readObject decodes one JSON object into the variables that fields point to. Unlike json.Unmarshal, readObject refuses
+// unknown names, names in another case, repeated names, null, text that is not UTF-8, and anything after the object.
 func readObject(body []byte, fields map[string]any) error {
 	if !utf8.Valid(body) {
 		return errors.New("the body is not UTF-8; a name with other bytes can be purged with DELETE /keys/ or /tags/ and %XX")
@@ -154,7 +154,7 @@ func decodeField(dec *json.Decoder, into any) error {
 	return nil
 }
 
-// example is how a value for a field looks.
+// example is an example of a field's value.
 func example(into any) string {
 	switch into.(type) {
 	case *[]string:
@@ -165,7 +165,7 @@ func example(into any) string {
 	return `a text, as "…"`
 }
 
-// noEOF words the end of the body in the middle of a value.
+// noEOF turns the end of the body in the middle of a value into io.ErrUnexpectedEOF.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

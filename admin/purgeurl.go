@@ -11,9 +11,9 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// siteNamed is the host of the URL that a call is made to; empty: any host. That of an absolute target wins over Host (RFC 9112
-// §3.2.2). One with the port of this listener was not meant as the host of a site, so it stands for any: purging too much is harmless,
-// too little is not.
+// siteNamed is the host of the URL that a call targets; empty: any host. The host of an absolute target wins over Host
+// (RFC 9112 §3.2.2). A host with the port of this listener is not meant as a site and stands for any host: purging too
+// much is harmless, purging too little is not.
 func siteNamed(r *request) (string, error) {
 	t := r.target
 	switch {
@@ -28,11 +28,10 @@ func siteNamed(r *request) (string, error) {
 	return t.Host, checkForwardedHost(r.Header, t)
 }
 
-// forwardedHost is a host that Forwarded gives (RFC 7239 §5.3).
+// forwardedHost matches a host in Forwarded (RFC 7239 §5.3).
 var forwardedHost = regexp.MustCompile(`(?i)(?:^|[;,\s])host="?([^\s;,"]*)`)
 
-// checkForwardedHost refuses a PURGE that came through a proxy which put another host in place of the one that was meant.
-// Which of them is the site's is not to be known here.
+// checkForwardedHost refuses a PURGE through a proxy that replaced the host. Either host may be the site's.
 func checkForwardedHost(h http.Header, t httpcache.Target) error {
 	var said []string
 	for name, values := range h {
@@ -56,7 +55,7 @@ func checkForwardedHost(h http.Header, t httpcache.Target) error {
 	return nil
 }
 
-// urlMembers names the copies of one URL, and without a query those of the path with every query.
+// urlMembers names the copies of one URL. A URL without a query stands for its path with every query.
 func (h *handler) urlMembers(t httpcache.Target) (members []policy.Member) {
 	for _, t := range aliases(t) {
 		if t.HasQuery {
@@ -68,8 +67,8 @@ func (h *handler) urlMembers(t httpcache.Target) (members []policy.Member) {
 	return members
 }
 
-// checkParameters refuses a URL in a call whose query has what elsewhere is a word to the proxy, and is not read here. It is part of
-// the URL to purge, and whoever sends it may mean either.
+// checkParameters refuses a query with soft or wait, in calls where the query is part of the URL to purge. The sender
+// may mean the parameter of other calls instead.
 func checkParameters(path, query string) error {
 	for parameter := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(parameter, "=")
@@ -82,13 +81,13 @@ func checkParameters(path, query string) error {
 	return nil
 }
 
-// encodedSign is a sign of a pattern in a query, encoded. To encode it makes another query (RFC 3986 §2.2).
+// encodedSign matches an encoded sign of a pattern in a query. Encoding a sign makes a different query (RFC 3986 §2.2).
 var encodedSign = regexp.MustCompile(`(?i)(?:%2A|%24)+$|\.(?:%2A)+`)
 
-// aliases are the targets that one target stands for. Nothing is stored under a path with empty segments or dots in it, as they
-// come of joining URLs: it also stands for the clean one. A query
-// with signs that had to be encoded also stands for the one in which they are not: unlike paths, the two have different
-// names, and the second has no other way to be called.
+// aliases are the targets that one target stands for. No copy is stored under a path with empty segments or dots, as
+// joining URLs makes them: such a target also stands for the clean path. A query with signs that had to be encoded also
+// stands for the query with the plain signs. Unlike with paths, the two queries have different names, and the plain
+// query cannot be purged in another way.
 func aliases(t httpcache.Target) []httpcache.Target {
 	all := []httpcache.Target{t}
 	for _, t := range all {

@@ -9,25 +9,28 @@ import (
 	"time"
 )
 
-// Reloaded says what reading the configuration again has changed, by the paths of keys.
+// Reloaded reports the effect of a reload, by the paths of keys.
 type Reloaded struct {
-	Changed    []string  `json:"changed"`    // in force now, and by this reading
-	Recent     []string  `json:"recent"`     // in force since some seconds ago, since a file had changed or at a signal, and not told of before
-	Restart    []string  `json:"restart"`    // changed since the process started, and wait for it to start again
-	Warnings   []string  `json:"warnings"`   // of the configuration in force
-	Generation int       `json:"generation"` // of the configuration in force, from 1
-	Since      time.Time `json:"since"`      // when it came into force: where nothing changed, an edit may have been read before
+	Changed []string `json:"changed"` // put in force by this reload
+	// Recent came into force some seconds ago, by a reload after a change of a file or a signal, and was not reported
+	// before.
+	Recent     []string `json:"recent"`
+	Restart    []string `json:"restart"`    // changed since the process started, and waiting for a restart
+	Warnings   []string `json:"warnings"`   // of the configuration in force
+	Generation int      `json:"generation"` // of the configuration in force, from 1
+	// Since is when that configuration came into force. Where nothing changed, an earlier reload may have read an edit.
+	Since time.Time `json:"since"`
 }
 
-// InvalidConfigError is a configuration that was refused. The one before stays in force.
+// InvalidConfigError is a configuration that was refused. The configuration before stays in force.
 type InvalidConfigError struct {
 	Problems []string // file:line: path: what to write instead
 }
 
-// Error is one problem per line.
+// Error has one problem on each line.
 func (e *InvalidConfigError) Error() string { return strings.Join(e.Problems, "\n") }
 
-// reload serves POST /reload. It answers when requests that arrive from then on go by what was read.
+// reload serves POST /reload. Requests that arrive after the answer see the new configuration.
 func (h *handler) reload(w http.ResponseWriter, r *request) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.ConfirmTimeout())
 	defer cancel()

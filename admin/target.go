@@ -9,8 +9,8 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// splitTarget takes a request target or a URL apart without decoding or cleaning anything: "/path?query", or
-// "http://host/path?query". Scheme and host come back in lower case, and empty where they are not given.
+// splitTarget splits a request target or a URL without decoding or cleaning: "/path?query", or
+// "http://host/path?query". Scheme and host are in lower case, and empty where missing.
 func splitTarget(raw string) (httpcache.Target, error) {
 	var t httpcache.Target
 	for i := range len(raw) {
@@ -41,7 +41,7 @@ func splitTarget(raw string) (httpcache.Target, error) {
 	return t, nil
 }
 
-// splitPrefix reads a path prefix: like a URL, but without a query, which cannot be below anything.
+// splitPrefix reads a path prefix: like a URL, but without a query, which has nothing below.
 func splitPrefix(raw string) (httpcache.Target, error) {
 	t, err := splitTarget(raw)
 	if err != nil {
@@ -53,7 +53,7 @@ func splitPrefix(raw string) (httpcache.Target, error) {
 	return t, nil
 }
 
-// unescape decodes what follows a call's name in the path, exactly once: %2F is a slash, %252F the three characters %2F.
+// unescape decodes a name in the path exactly once: %2F is a slash, %252F the three characters %2F.
 func unescape(raw string) (string, error) {
 	name, err := url.PathUnescape(raw)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// Plugins for other caches say what to purge, or how, in fields of their own. A field that is passed over turns "purge
-// these tags" into "purge this path" under a receipt, and nobody finds out. What such fields are called is not to be
-// foreseen, so the list is of the fields that cannot be meant as part of a purge: who called, on which way, in which
-// trace, what the answer may look like. A purge call with any other field is refused, and told which one it was.
+// Plugins for other caches say what to purge, or how, in fields of their own. Ignoring such a field turns "purge these
+// tags" into "purge this path", with a receipt and unnoticed. The names of such fields cannot be foreseen. The lists
+// below therefore have the fields that cannot be part of a purge: caller, way, trace, form of the answer. A purge call
+// with any other field is refused, and the answer names the field.
 
 // neutralFields mean nothing to a purge, whatever their value; in lower case.
 var neutralFields = wordSet(`
@@ -33,8 +33,8 @@ var neutralFields = wordSet(`
 	uber-trace-id sentry-trace newrelic elastic-apm-traceparent x-ot-span-context grpc-trace-bin sw8
 `)
 
-// neutralFamilies begin the names of fields that proxies, meshes, clouds and tracers add by themselves. Each is free of
-// the words in which any of them purges.
+// neutralFamilies are the beginnings of fields that proxies, meshes, clouds and tracers add by themselves. None
+// contains a word that these use for purging.
 var neutralFamilies = []string{
 	"accept-", "sec-",
 	"x-forwarded-", "x-auth-request-", "x-goog-authenticated-user-", "x-goog-iap-", "x-consumer-",
@@ -51,8 +51,8 @@ func wordSet(words string) map[string]bool {
 	return set
 }
 
-// foldName writes the spellings of a field's name alike. Servers that hand fields on as variables write '_' for '-', and
-// both are one name to who set them.
+// foldName gives the spellings of a field's name one form. Servers that pass fields on as variables write '_' for '-',
+// so that senders treat both as one name.
 func foldName(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "-")) }
 
 // isNeutral reports whether a field of this name means nothing to a purge.
@@ -61,8 +61,8 @@ func isNeutral(name string) bool {
 	return neutralFields[name] || slices.ContainsFunc(neutralFamilies, func(family string) bool { return strings.HasPrefix(name, family) })
 }
 
-// checkFields refuses a purge call with a field that it does not understand, neutral or one of its own. Values are not shown: some are
-// secrets.
+// checkFields refuses a purge call with a field that is neither neutral nor in own. The error does not show values,
+// since some are secrets.
 func checkFields(fields http.Header, own map[string]bool) error {
 	const shown = 8
 	var foreign, instead []string
@@ -84,10 +84,10 @@ func checkFields(fields http.Header, own map[string]bool) error {
 	return fmt.Errorf("a purge does not understand header %s, and so is not carried out: %s", strings.Join(foreign, ", "), strings.Join(instead, "; "))
 }
 
-// readPurge reads the content of a purge call, and refuses a call of which a part would be passed over.
+// readPurge reads the content of a purge call, and refuses a call with a part that would be ignored.
 func readPurge(w http.ResponseWriter, r *request, own map[string]bool) ([]byte, error) {
 	if r.bySecret && len(r.Header.Values("Fastly-Key")) == 1 {
-		own = maps.Clone(own) // it has been understood
+		own = maps.Clone(own) // the field was understood as the secret
 		if own == nil {
 			own = map[string]bool{}
 		}
@@ -96,7 +96,7 @@ func readPurge(w http.ResponseWriter, r *request, own map[string]bool) ([]byte, 
 	if err := checkFields(r.Header, own); err != nil {
 		return nil, badRequest(err)
 	}
-	// In HTTP/2 the field may be there beside :authority, which is what counts (RFC 9113 §8.3.1).
+	// In HTTP/2 a Host field may accompany :authority, which wins (RFC 9113 §8.3.1).
 	for _, host := range r.Header["Host"] {
 		if !strings.EqualFold(host, r.Host) {
 			return nil, problemf(http.StatusBadRequest, "the authority is %q, and the field Host says otherwise", shorten(r.Host))
@@ -119,7 +119,7 @@ func readPurge(w http.ResponseWriter, r *request, own map[string]bool) ([]byte, 
 	case len(body) > 0 && !takesBody:
 		return nil, bodyNotTaken(r)
 	}
-	// Trailers are complete where the body has ended, not before.
+	// Trailers are complete only after the end of the body.
 	if err := checkFields(r.Trailer, nil); err != nil {
 		return nil, badRequest(err)
 	}
@@ -130,8 +130,8 @@ func bodyNotTaken(r *request) error {
 	return problemf(http.StatusBadRequest, "%s takes no body: send what is in it as POST /purge with {\"tags\":[…],\"urls\":[…],\"prefixes\":[…],\"soft\":true}", r.Method)
 }
 
-// checkJSONType refuses content that says it is something else than JSON. What curl -d says of everything is taken: no
-// form is a JSON object, so one that was meant as a form fails as soon as it is read.
+// checkJSONType refuses content that claims another type than JSON. The default type of curl -d is accepted: no form is
+// a JSON object, so that reading a real form fails at once.
 func checkJSONType(values []string) error {
 	if len(values) == 0 {
 		return nil

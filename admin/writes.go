@@ -10,15 +10,17 @@ import (
 	"time"
 )
 
-// Writes is what an operator can do with writes that were accepted and are not done. Every func must be set and safe for concurrent use.
+// Writes are the actions on writes that were accepted and are not done. Every func must be set and safe for concurrent
+// use.
 type Writes struct {
-	// List is dead letters, or else what waits, oldest first, of one route or, of an empty one, of all.
+	// List has dead letters, or else waiting writes, oldest first, of one route; an empty route: of all routes.
 	List func(ctx context.Context, dead bool, route string, most int) ([]QueuedWrite, error)
-	// Retry has a dead letter tried again; forced also where later writes to the same were made, which it then undoes. Drop ends one;
-	// forced, also a write that waits.
+	// Retry tries a dead letter again. forced allows a retry after later writes of the same key, which the retry then
+	// undoes. Drop ends a dead letter; forced also allows a waiting write.
 	Retry func(ctx context.Context, id string, forced bool) error
 	Drop  func(ctx context.Context, id string, forced bool) error
-	// Refused reports whether an error of Retry and Drop is for what the write is; others are the server's.
+	// Refused reports whether the state of the write caused an error of Retry or Drop. Other errors come from the
+	// server.
 	Refused func(error) bool
 }
 
@@ -32,15 +34,15 @@ type QueuedWrite struct {
 	Path      string    `json:"path,omitempty"`
 	Accepted  time.Time `json:"accepted"`
 	Attempts  int       `json:"attempts"`
-	Next      time.Time `json:"next_try,omitzero"` // where it waits for that
+	Next      time.Time `json:"next_try,omitzero"` // zero: no next try is planned
 	Status    int       `json:"origin_status,omitempty"`
 	Problem   string    `json:"problem,omitempty"`
-	Blocks    bool      `json:"blocks,omitempty"`    // later writes to the same wait for the decision
-	Overtaken bool      `json:"overtaken,omitempty"` // later writes to the same are done
+	Blocks    bool      `json:"blocks,omitempty"`    // later writes of the same key wait for the decision
+	Overtaken bool      `json:"overtaken,omitempty"` // later writes of the same key are done
 	Sequence  uint64    `json:"sequence"`
 }
 
-// maxListed is how many writes a list has at most, and listed how many where nothing is said.
+// maxListed bounds the writes in a list, and listed is the default.
 const maxListed, listed = 10000, 100
 
 // writes serves GET /writes?state=dead|waiting&route=&limit=.

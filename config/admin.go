@@ -27,7 +27,7 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && address.Unmap().IsLoopback()
 }
 
-// shortToken reports whether a text could be guessed.
+// shortToken reports whether a secret is short enough to be guessed. An empty secret is not short but missing.
 func shortToken(text string) bool { return text != "" && len(text) < 16 }
 
 func compileToken(doc *part, others []Token) Token {
@@ -56,7 +56,8 @@ func compileToken(doc *part, others []Token) Token {
 	return t
 }
 
-// compileBounds says what binds a token besides its secret: where its calls come from, and whose copies it may purge.
+// compileBounds compiles the limits of a token besides its secret: the networks of its callers, and the sites and tags
+// whose copies the token may purge.
 func compileBounds(doc *part, t *Token) {
 	t.From = compileFrom(doc, t)
 	for _, site := range doc.entries("sites") {
@@ -70,7 +71,7 @@ func compileBounds(doc *part, t *Token) {
 	_, written := doc.values["token"]
 	switch secretless := t.Secret == ""; {
 	case doc.spoiled("token") || doc.report.spoiledBelow(doc.at("from")):
-	case secretless && (written || len(t.From) == 0): // a variable that is empty must not open what its value would close
+	case secretless && (written || len(t.From) == 0): // an empty variable must not open the API
 		doc.problem("token", `is missing; write token: "${file:/run/secrets/token}", or for a plugin that can send none, without the key: from: [10.0.3.7] and sites: [shop.example]`)
 	case doc.spoiled("sites") || doc.spoiled("tags") || doc.spoiled("allow"):
 	case secretless && len(t.Sites) == 0:
@@ -84,7 +85,7 @@ func compileBounds(doc *part, t *Token) {
 	}
 }
 
-// compileFrom reads the networks in which the peers of a token are.
+// compileFrom reads the networks that a token's callers may connect from.
 func compileFrom(doc *part, t *Token) (networks []netip.Prefix) {
 	var shown []string
 	for at, text := range doc.entries("from") {

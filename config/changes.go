@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// Change is one key whose value is not what it was.
+// Change is one key whose value differs between two snapshots.
 type Change struct {
-	Path    string // such as routes[product].ttl, with the name of a route, an upstream or a token
-	what    string // added, removed or changed; routes, upstreams and tokens are added and removed as a whole
-	Restart bool   // it takes effect only when the process starts again
+	Path    string // such as routes[product].ttl, with the name of the route, upstream or token in brackets
+	what    string // added, removed or changed; a route, upstream or token is added or removed as a whole
+	Restart bool   // the change takes effect only when the process starts again
 }
 
-// String is the change as an operator reads it.
+// String is the text of the change for operators.
 func (c Change) String() string { return c.Path + " " + c.what }
 
-// RestartKeys lists the keys that need a restart to take effect, as an operator reads them.
+// RestartKeys lists the keys that need a restart to take effect, as texts for operators.
 func RestartKeys() []string {
 	var keys []string
 	top.walk("", afterReload, func(path string, k *key, _ effect) {
@@ -36,7 +36,7 @@ func RestartKeys() []string {
 	return keys
 }
 
-// reloading lists the keys of a section that a reload changes, although the section needs a restart.
+// reloading lists the keys that a reload changes in a section that needs a restart.
 func (s section) reloading(path string) (paths []string) {
 	s.walk(path, atStart, func(path string, k *key, _ effect) {
 		if k.takes == afterReload {
@@ -46,11 +46,12 @@ func (s section) reloading(path string) (paths []string) {
 	return paths
 }
 
-// settings are the values of a document by path, as texts to be compared, never to be shown: they hold secrets.
+// settings are the values of a document by path. Their texts are only for comparison, never to be shown: settings hold
+// secrets.
 type settings map[string]string
 
-// Changes lists what differs in s from an earlier snapshot, by path. The content of a file counts as the value of the key
-// that names it.
+// Changes lists the differences between s and an earlier snapshot, by path. The content of a file counts as the value
+// of the key that names the file.
 func (s *Snapshot) Changes(before *Snapshot) []Change {
 	var list []Change
 	ours, theirs := settingsOf(s.doc), settingsOf(before.doc)
@@ -84,11 +85,11 @@ func (s *Snapshot) Changes(before *Snapshot) []Change {
 	return list
 }
 
-// inFile follows the path of a key whose value names a file, in the setting of the file's content.
+// inFile is appended to the path of a key that names a file, in the setting for the file's content.
 const inFile = " in file"
 
-// needsRestart reports whether a change at the path waits for a restart, in view of all changes: what is in a section that was
-// switched on or off goes with it.
+// needsRestart reports whether a change at the path waits for a restart. The keys of a section that was switched on or
+// off wait with the section, which all has as a change of its own.
 func needsRestart(path string, all []Change) (restart bool) {
 	path = inBrackets.ReplaceAllString(path, "")
 	top.walk("", afterReload, func(at string, k *key, takes effect) {
@@ -102,11 +103,11 @@ func needsRestart(path string, all []Change) (restart bool) {
 	return restart
 }
 
-// inBrackets is which entry of a list a path leads into.
+// inBrackets matches the part of a path that names an entry of a list.
 var inBrackets = regexp.MustCompile(`\[[^]]*\]`)
 
-// note takes the values of a section into the settings. A default that is written is no change, and neither is one that comes or
-// goes with the policy.
+// note adds the values of a section to the settings. A key that is not written counts as its default. Writing a default
+// down is therefore no change, and neither is a default that comes or goes with the policy.
 func (s settings) note(p *part, path string) {
 	for i := range p.keys {
 		k := &p.keys[i]
@@ -133,7 +134,7 @@ func (s settings) note(p *part, path string) {
 	}
 }
 
-// settingsOf takes in all of a valid document.
+// settingsOf returns the settings of a valid document.
 func settingsOf(doc *part) settings {
 	s := settings{}
 	s.note(doc, "")
@@ -145,7 +146,7 @@ func settingsOf(doc *part) settings {
 	if doc.Part("postgres").written() {
 		s["postgres"] = "on"
 	}
-	// What matches no route goes to the first upstream; otherwise order means nothing.
+	// Requests that match no route go to the first upstream. The order of upstreams means nothing else.
 	s["upstreams"] = doc.sections("upstreams")[0].text("name")
 	return s
 }

@@ -15,8 +15,8 @@ import (
 	"cacheproxy/proxy/server"
 )
 
-// compile checks the document and turns it into a Snapshot, which is worthless when there were problems. Each section has a function
-// that returns what the section comes to, and reports to the section what is wrong.
+// compile checks the document and turns it into a Snapshot. The Snapshot must not be used when the report has problems.
+// Each section has a compile function, which returns the section's settings and reports problems to the section's part.
 func compile(doc *part, beside *files) *Snapshot {
 	checkKeys(doc)
 	log, limits, admin := doc.Part("log"), doc.Part("limits"), doc.Part("admin")
@@ -30,7 +30,8 @@ func compile(doc *part, beside *files) *Snapshot {
 		Valkey: compileValkey(doc.Part("valkey"), beside),
 	}
 	s.Records = compileRecords(doc.Part("records"), s.Valkey, beside)
-	if s.Listen == s.Admin.Listen && !strings.HasSuffix(s.Listen, ":0") && !doc.spoiled("listen") { // of port 0, the system picks another for each
+	// With port 0, the system picks another port for each listener.
+	if s.Listen == s.Admin.Listen && !strings.HasSuffix(s.Listen, ":0") && !doc.spoiled("listen") {
 		admin.problem("listen", "is the address of listen; give the admin listener one of its own, such as 127.0.0.1:8081")
 	}
 	s.TagHeaders = compileTagHeaders(doc)
@@ -81,8 +82,8 @@ func compile(doc *part, beside *files) *Snapshot {
 	return s
 }
 
-// checkKeys reports what the table says of the keys of a section and of those in it: which have to be written, and which values are
-// refused. The entries of lists are for their compilers.
+// checkKeys checks the keys of a section, and of the sections in it, against the table: required keys and refused
+// values. The entries of lists are checked by their compile functions.
 func checkKeys(p *part) {
 	for i := range p.keys {
 		k := &p.keys[i]
@@ -101,7 +102,7 @@ func checkKeys(p *part) {
 	}
 }
 
-// missing reports whether there is nothing under the key.
+// missing reports whether the key has no value.
 func (k *key) missing(p *part) bool {
 	if k.is.shape == mappings {
 		return len(p.lists[k.name]) == 0
@@ -123,7 +124,7 @@ func compileLimits(doc *part) server.Limits {
 	return limits
 }
 
-// compileNetworks is a list of networks that are believed.
+// compileNetworks reads a list of trusted networks.
 func compileNetworks(doc *part, key string) (prefixes []netip.Prefix) {
 	var shown []string
 	for at, text := range doc.entries(key) {
@@ -139,7 +140,8 @@ func compileNetworks(doc *part, key string) (prefixes []netip.Prefix) {
 	return prefixes
 }
 
-// compileTagHeaders reads the names of the fields that list tags. Clients do not get these, so none can be one that they need.
+// compileTagHeaders reads the names of the response fields that list tags. Clients do not get these fields, so none may
+// be a field that clients need.
 func compileTagHeaders(doc *part) []string {
 	names, known := []string{}, splitList(doc.row("tag_headers").byDefault)
 	for at, name := range doc.entries("tag_headers") {
@@ -154,10 +156,10 @@ func compileTagHeaders(doc *part) []string {
 	return names
 }
 
-// needed are fields of responses that clients act on, besides those that a Connection field must not name.
+// needed are response fields that clients act on, besides the fields that a Connection field must not name.
 var needed = []string{"Accept-Ranges", "Allow", "Alt-Svc", "Link", "Retry-After", "Server", "Strict-Transport-Security", "Www-Authenticate"}
 
-// reportDuplicates reports names that are taken, with the line of the first.
+// reportDuplicates reports names that are taken, with the line of the entry that has the name first.
 func reportDuplicates(list []*part, what string) {
 	first := map[string]*part{}
 	for _, p := range list {
@@ -170,10 +172,10 @@ func reportDuplicates(list []*part, what string) {
 	}
 }
 
-// reportConflicts reports pairs of patterns of which neither is more specific. Routes that have other problems are looked at, too,
-// so that all are reported at once.
+// reportConflicts reports pairs of patterns of which neither is more specific. Routes with other problems are compared
+// too, so that all problems are reported at once.
 func reportConflicts(routes []*policy.Route, r *report) {
-	nameless := make([]*policy.Route, len(routes)) // known by their place, since names may be missing or taken
+	nameless := make([]*policy.Route, len(routes)) // identified by their place, since names may be missing or taken
 	for i, route := range routes {
 		nameless[i] = &policy.Route{Name: index("routes", i), Patterns: route.Patterns, Where: route.Where, Clients: route.Clients}
 	}
@@ -197,7 +199,7 @@ func reportConflicts(routes []*policy.Route, r *report) {
 	}
 }
 
-// placesOf lists the paths where a pattern stands in the file.
+// placesOf lists the paths of a pattern in the file.
 func placesOf(routes []*policy.Route, p policy.RoutePattern) (paths []string) {
 	for _, r := range routes {
 		for i, pattern := range r.Patterns {
@@ -209,7 +211,7 @@ func placesOf(routes []*policy.Route, p policy.RoutePattern) (paths []string) {
 	return paths
 }
 
-// durationOr is the duration under a key where other keys decide what holds by default.
+// durationOr is the duration under a key, or derived where the key is not written: its default depends on other keys.
 func durationOr(p *part, name string, derived time.Duration) time.Duration {
 	if p.has(name) {
 		return p.duration(name)

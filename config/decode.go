@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	maxNodes  = 1 << 20 // visited nodes; a small file with aliases in aliases can have billions
-	maxMerges = 32      // merge keys in merge keys; an anchor that merges itself has no end
+	maxNodes  = 1 << 20 // bound on visited nodes; a small file with aliases in aliases can have billions
+	maxMerges = 32      // bound on merge keys in merge keys; an anchor that merges itself has no end
 )
 
-// decoder reads YAML nodes into parts, and fills in what they name.
+// decoder reads YAML nodes into parts, and fills in the variables and files that values name.
 type decoder struct {
 	*report
 	*files
-	nodes int // visited so far
+	nodes int // visited nodes
 }
 
 // mapping reads n into the part.
@@ -50,7 +50,7 @@ func (d *decoder) mapping(n *yaml.Node, p *part) {
 	}
 }
 
-// section reads a section, or the word none in its place where that stands for a flag of it.
+// section reads a section. Where flag is set, the word none may stand in place of the section and sets that flag.
 func (d *decoder) section(n *yaml.Node, flag string, p *part) {
 	if flag == "" || !d.comesTo(n, noneWord) {
 		d.mapping(n, p)
@@ -62,7 +62,7 @@ func (d *decoder) section(n *yaml.Node, flag string, p *part) {
 	}
 }
 
-// store puts a value under its key. One that was refused leaves the default there.
+// store puts a value under its key. A refused value leaves the default in force.
 func (d *decoder) store(p *part, k *key, value any, ok bool) {
 	delete(p.values, k.name)
 	switch {
@@ -92,7 +92,7 @@ func (d *decoder) sequence(n *yaml.Node, k *key, path string) []*part {
 	return parts
 }
 
-// decode reads a value that is no section; false: it was refused.
+// decode reads any value but a section. The result is false where the value was refused.
 func (d *decoder) decode(n *yaml.Node, f *form, path string) (any, bool) {
 	n, ok := d.resolve(n, path)
 	if !ok {
@@ -126,7 +126,7 @@ func (d *decoder) decode(n *yaml.Node, f *form, path string) (any, bool) {
 
 func anyOf[T any](value T, ok bool) (any, bool) { return value, ok }
 
-// value reads a single value, and reports what is wrong with it as shown.
+// value parses a single value. A problem names the value as shown.
 func (d *decoder) value(f *form, text, shown, path string) (any, bool) {
 	value, err := f.parse(text)
 	if err != nil {
@@ -135,7 +135,7 @@ func (d *decoder) value(f *form, text, shown, path string) (any, bool) {
 	return value, err == nil
 }
 
-// dictionaryOf reads a section whose keys the user chooses, with values of a form each.
+// dictionaryOf reads a mapping whose keys the user chooses, with one value of the given form under each key.
 func dictionaryOf[T any](d *decoder, n *yaml.Node, path string, each *form) (map[string]T, bool) {
 	if n.Kind != yaml.MappingNode {
 		d.spoil(path, "is %s; write name: value below it", kindOf(n))
@@ -149,7 +149,7 @@ func dictionaryOf[T any](d *decoder, n *yaml.Node, path string, each *form) (map
 	return all, true
 }
 
-// list reads a list of texts. One that was refused stays in the list, and is spoiled.
+// list reads a list of texts. A text that scalar refuses stays in the list, and its path is spoiled.
 func (d *decoder) list(n *yaml.Node, path string) ([]string, bool) {
 	if n.Kind != yaml.SequenceNode {
 		d.spoil(path, "is %s; write a list: [a, b]", kindOf(n))
@@ -192,7 +192,7 @@ func (d *decoder) scalar(n *yaml.Node, path string) (string, bool) {
 	return text, true
 }
 
-// comesTo reports whether a node is a single value that is the word, perhaps by what is filled in.
+// comesTo reports whether a node is a single value that equals the word after ${...} is filled in.
 func (d *decoder) comesTo(n *yaml.Node, word string) bool {
 	if n.Kind != yaml.ScalarNode {
 		return false
@@ -201,7 +201,7 @@ func (d *decoder) comesTo(n *yaml.Node, word string) bool {
 	return err == nil && text == word
 }
 
-// shown is how a value appears in messages: never with what was filled in, which may be a secret.
+// shown is a value as messages show it: never with the filled-in text, which may be a secret.
 func shown(n *yaml.Node, text string) string {
 	if text != n.Value {
 		return quote(n.Value) + " (as filled in)"
@@ -209,13 +209,14 @@ func shown(n *yaml.Node, text string) string {
 	return quote(text)
 }
 
-// resolve follows aliases, counts nodes, and says where the value at path stands.
+// resolve follows an alias, counts the node, and records the line of the value at path. The result is false where the
+// value must not be read.
 func (d *decoder) resolve(n *yaml.Node, path string) (*yaml.Node, bool) {
 	if d.nodes++; d.nodes > maxNodes+1 {
 		return nil, false
 	}
 	if n.Kind == yaml.AliasNode {
-		n = n.Alias // the parser leads an alias to a node that is none itself
+		n = n.Alias // the parser points an alias at a node that is no alias
 	}
 	d.places[path] = place{line: n.Line, path: path}
 	switch {
@@ -232,7 +233,8 @@ func (d *decoder) resolve(n *yaml.Node, path string) (*yaml.Node, bool) {
 // entry is one key of a mapping and its value.
 type entry struct{ key, value *yaml.Node }
 
-// entries lists a mapping's own entries and then those it merges in (<<), of which its own and earlier ones win.
+// entries lists a mapping's own entries and then its merged ones (<<). An own entry wins over a merged one, and an
+// earlier merged entry over a later one.
 func (d *decoder) entries(n *yaml.Node, path string, depth int) []entry {
 	if d.nodes += len(n.Content) / 2; d.nodes > maxNodes || depth > maxMerges {
 		d.problemAt(n.Line, path, "merges too much, or itself; use fewer merge keys (<<)")
@@ -252,7 +254,7 @@ func (d *decoder) entries(n *yaml.Node, path string, depth int) []entry {
 			d.problemAt(key.Line, path, "has %s as a key; keys are single words", kindOf(key))
 		case key.ShortTag() == "!!merge":
 			merges = append(merges, value)
-		case first != nil && depth == 0: // what is merged in was reported where it stands
+		case first != nil && depth == 0: // a duplicate in a merged mapping is reported where that mapping is written
 			d.problemAt(key.Line, join(path, key.Value), "duplicate key, first on line %d; remove one of them", first.Line)
 		case first == nil:
 			seen[key.Value] = key
@@ -270,7 +272,7 @@ func (d *decoder) entries(n *yaml.Node, path string, depth int) []entry {
 	return list
 }
 
-// merged lists what the value of a merge key brings in: one mapping, or a list of them.
+// merged lists the entries that the value of a merge key brings in. The value is one mapping or a list of mappings.
 func (d *decoder) merged(n *yaml.Node, path string, depth int, listed bool) (list []entry) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias

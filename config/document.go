@@ -10,21 +10,21 @@ import (
 	"cacheproxy/policy"
 )
 
-// part is one section of a document: the values that were written, by key, and what they have come to. A section in it is there
-// even where it was not written; the loader knows what was. Reading a key that the table does not have, or as something else
-// than what it is there, is a mistake in the program and panics.
+// part is one section of a document: the written values by key, and the values in force. newPart makes a part for every
+// section in the section, written or not; the report knows which were written. Reading a key that the table lacks, or
+// as another type than the table's, panics: such a call is a mistake in the program.
 type part struct {
 	keys   section
 	path   string
 	report *report
-	policy policy.Kind // of a route: its keys that the policy does not heed have no default
+	policy policy.Kind // for a route: keys that its policy does not use have no default
 
 	values map[string]any     // as written
-	parts  map[string]*part   // the sections in it
-	lists  map[string][]*part // the lists of sections in it
+	parts  map[string]*part   // the sections in this section
+	lists  map[string][]*part // the lists of sections in this section
 
-	resolved map[string]any     // what is in force where that is not what was written, nor the default
-	beside   map[string][]Field // what is shown after a key, and is none
+	resolved map[string]any     // values in force that are neither the written value nor the default
+	beside   map[string][]Field // fields that GET /config shows after a key and that are no keys
 	there    bool               // a quiet section is in force
 	content  map[string]digest  // of the files that keys name
 }
@@ -42,7 +42,7 @@ func newPart(keys section, path string, r *report) *part {
 	return p
 }
 
-// at is the path of a key, or of an entry such as headers[0]; of an empty name, the section's own.
+// at is the path of a key, or of an entry such as headers[0]. An empty name gives the section's own path.
 func (p *part) at(name string) string {
 	if p.path == "" || name == "" {
 		return p.path + name
@@ -56,7 +56,7 @@ func (p *part) has(name string) bool { return p.report.has(p.at(name)) }
 // spoiled reports whether the value under the name was refused.
 func (p *part) spoiled(name string) bool { return p.report.places[p.at(name)].spoiled }
 
-// written reports whether the section was, or something in it, be it in the environment.
+// written reports whether the section or a key in it was written, in the file or in the environment.
 func (p *part) written() bool {
 	if _, written := p.report.places[p.path]; written {
 		return true
@@ -77,7 +77,8 @@ func (p *part) spoil(name, format string, args ...any) { p.report.spoil(p.at(nam
 
 func (p *part) warn(name, format string, args ...any) { p.report.warn(p.at(name), format, args...) }
 
-// entries are those of a list that are not refused, each with the name for reporting it.
+// entries yields the entries of a list that are not refused, each with its name for reports. entries reports and spoils
+// an entry that its form refuses.
 func (p *part) entries(name string) iter.Seq2[string, string] {
 	k := p.row(name)
 	list, _ := p.value(k).([]string)
@@ -107,7 +108,8 @@ func (p *part) row(name string) *key {
 	return k
 }
 
-// value is what was written under the key, else what holds by default.
+// value is the written value of the key, else its default. A key that the route's policy does not use has the zero
+// value.
 func (p *part) value(k *key) any {
 	if v, written := p.values[k.name]; written {
 		return v
@@ -118,7 +120,7 @@ func (p *part) value(k *key) any {
 	return k.otherwise()
 }
 
-// read is the value of a key of which the type is known.
+// read is the value of a key, as its type in the table.
 func read[T any](p *part, name string) T {
 	v, ok := p.value(p.row(name)).(T)
 	if !ok {
@@ -135,7 +137,7 @@ func (p *part) duration(name string) time.Duration { return read[time.Duration](
 func (p *part) share(name string) float64          { return read[float64](p, name) }
 func (p *part) list(name string) []string          { return slices.Clone(read[[]string](p, name)) }
 
-// Part is the section under a key, and sections the list of them.
+// Part is the section under a key.
 func (p *part) Part(name string) *part {
 	if p.row(name).is.shape != mapping {
 		panic(fmt.Sprintf("BUG: %s is no section in the table", p.at(name)))
@@ -145,7 +147,7 @@ func (p *part) Part(name string) *part {
 
 func (p *part) sections(name string) []*part { return p.lists[p.row(name).name] }
 
-// inForce is what is in force under a key.
+// inForce is the value in force under a key.
 func (p *part) inForce(k *key) any {
 	if value, known := p.resolved[k.name]; known {
 		return value
@@ -153,5 +155,5 @@ func (p *part) inForce(k *key) any {
 	return p.value(k)
 }
 
-// setInForce says what is in force under a key, where that is not what was written.
+// setInForce records the value in force under a key, where that differs from the written value.
 func (p *part) setInForce(name string, value any) { p.resolved[p.row(name).name] = value }

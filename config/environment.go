@@ -6,14 +6,15 @@ import (
 	"strings"
 )
 
-// commandVariables are those that commands read which ask a running proxy.
+// commandVariables are the environment variables of the commands that call a running proxy.
 var commandVariables = []string{"CACHEPROXY_ADMIN", "CACHEPROXY_ADMIN_TOKEN"}
 
-// serviceLink is what Kubernetes sets in every container beside a service whose name begins with "cacheproxy" (enableServiceLinks).
+// serviceLink matches variables that Kubernetes sets in every container beside a service whose name begins with
+// "cacheproxy" (enableServiceLinks).
 var serviceLink = regexp.MustCompile(`_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
-// unknownVariables refuses variables of the environment that look like overrides and are none: a value that somebody has set and that has
-// no effect would be believed. Those that the file fills in with ${NAME} are its own.
+// unknownVariables refuses environment variables that look like overrides and override no key: operators would believe
+// that such a variable has an effect. Variables that the file fills in with ${NAME} are the file's own and are allowed.
 func (d *decoder) unknownVariables(environ []string, doc *part) {
 	known := append(overridable(doc), commandVariables...)
 	var suffixes []string
@@ -34,7 +35,7 @@ func (d *decoder) unknownVariables(environ []string, doc *part) {
 	}
 }
 
-// overridable are the variables of all keys of a part and below.
+// overridable lists the variables of all keys of a part, and of the sections in the part.
 func overridable(p *part) (names []string) {
 	for _, k := range p.keys {
 		switch k.is.shape {

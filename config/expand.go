@@ -9,13 +9,14 @@ import (
 	"strings"
 )
 
-// maxSecret bounds what one ${file:...} may bring in.
+// maxSecret bounds the size of a file that one ${file:...} fills in, in bytes.
 const maxSecret = 64 << 10
 
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// expand fills in ${NAME}, ${NAME:-default} (used when NAME is unset or empty) and ${file:PATH}, whose trailing newline
-// is dropped. $${ stands for a literal ${. Relative paths begin at the file's folder. What is filled in is not expanded again.
+// expand fills in ${NAME}, ${NAME:-default} (the default counts when NAME is unset or empty) and ${file:PATH}, without
+// the file's trailing newlines. $${ stands for a literal ${. Relative paths begin at the configuration file's folder.
+// Filled-in text is not expanded again.
 func (f *files) expand(text string) (string, error) {
 	var b strings.Builder
 	for {
@@ -42,7 +43,7 @@ func (f *files) expand(text string) (string, error) {
 	}
 }
 
-// fill is the value of what stands between ${ and }.
+// fill is the value for the text between ${ and }.
 func (f *files) fill(inner string) (string, error) {
 	if path, isFile := strings.CutPrefix(inner, "file:"); isFile {
 		return f.secret(path)
@@ -82,8 +83,8 @@ func (f *files) secret(path string) (string, error) {
 	return strings.TrimRight(string(text), "\r\n"), nil
 }
 
-// standsIn begins what stands in for a secret that is not there.
+// standsIn begins every text that stands in for a missing secret.
 const standsIn = "stands-in-for-a-secret-that-is-not-here:"
 
-// standIn is long enough for any secret, and another for each.
+// standIn makes the text for one missing secret: long enough for any secret, and different for each name.
 func standIn(of string) string { return standsIn + of }

@@ -12,17 +12,17 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// meaning is everything about a route that changes what one of its stored copies means: whom it may be shown to, what
-// the origin was asked, how the answer was changed, and under which names it is purged. How long copies live, how many
-// wait for one and whether the cache is switched on do not: a change there must not empty the cache.
+// meaning is everything about a route that changes what one of its stored copies means: the clients who may get the
+// copy, the request that the origin got, the changes to the answer, and the names that purge the copy. The lifetime of
+// copies, the number of waiters and the switch of the cache are left out: a change of these must not empty the cache.
 //
-// Changing this struct, or the meaning of one of its fields, changes every fingerprint.
+// A change of this struct, or of the meaning of a field, changes every fingerprint.
 type meaning struct {
 	Version          int // of this list
 	Name             string
 	Upstream         string // the URL: renaming an upstream changes nothing
 	Host             string
-	Patterns         []string // wildcards in names depend on them
+	Patterns         []string // names with wildcards depend on the patterns
 	Key              string
 	Tags             []string
 	Query            policy.Query
@@ -38,14 +38,18 @@ type meaning struct {
 	IgnoreAllCookies bool
 	StripSetCookie   bool
 	ShareAuthorized  bool
-	Compression      string `json:",omitempty"` // whatever is not compressed keeps the fingerprint that it had before there was any
-	Targets          []string
-	Names            int `json:",omitempty"` // 1: copies of an API that is sent a Host of its own are named as its own, and not as of all such APIs
-	TagHeaders       []string
-	Preferences      int `json:",omitempty"` // 1: keys have what clients prefer most, and the API was told that. A build without it keeps copies of its own
+	// Compression is empty for identity, so that routes without compression keep their fingerprints from before this field.
+	Compression string `json:",omitempty"`
+	Targets     []string
+	// Names is 1 where the API is sent a Host of its own: its copies have names of that API alone, not of all such APIs.
+	Names      int `json:",omitempty"`
+	TagHeaders []string
+	// Preferences is 1 where keys hold the client's first preference, which the API got as well. Builds without this field
+	// keep copies of their own.
+	Preferences int `json:",omitempty"`
 }
 
-// fingerprint stands for the route's meaning. It is the same in every process and version of Go.
+// fingerprint is a number for the route's meaning, the same in every process and version of Go.
 func fingerprint(r *policy.Route, upstream *url.URL) uint64 {
 	m := meaning{
 		Version: 2, Name: r.Name, Upstream: upstream.String(), Host: r.Host.Literal,

@@ -8,27 +8,27 @@ import (
 	"time"
 )
 
-// form is how a value is written, read and shown.
+// form says how a value is written, parsed and shown.
 type form struct {
-	called string // in the reference
+	called string // name of the form in the reference
 	shape  shape
-	parse  func(text string) (any, error) // of a single value; its error follows the quoted text in a sentence
-	show   func(value any) any            // in GET /config
-	zero   any                            // what is read where nothing is written and there is no default
-	each   *form                          // of an entry of a list
-	orWord string                         // of a dictionary: what may stand in its place
-	orFlag string                         // of a section: its flag, for which alone the word none may stand in the place of the section
-	words  []string                       // all that may be written, where the vocabulary is closed
-	keys   section                        // of a mapping, or of each mapping in a list
+	parse  func(text string) (any, error) // parses a single value; the error follows the quoted text in a sentence
+	show   func(value any) any            // the value for GET /config
+	zero   any                            // the value where no value is written and there is no default
+	each   *form                          // form of an entry of a list
+	orWord string                         // dictionary only: word that may stand in place of the dictionary
+	orFlag string                         // section only: flag that the word none, in place of the section, sets
+	words  []string                       // all allowed words, where the vocabulary is closed
+	keys   section                        // keys of a mapping, or of each mapping in a list
 }
 
-// shape is what a value is in YAML.
+// shape is the kind of a value in YAML.
 type shape uint8
 
 const (
 	single     shape = iota // one value
 	several                 // a list of texts
-	oneOrMore               // a list of texts, of which a single one may stand without brackets
+	oneOrMore               // a list of texts; a single text may stand without brackets
 	namesOrAll              // a list of texts, or the word all; read as listOrAll
 	dictionary              // a mapping whose keys the user chooses
 	mapping                 // a section
@@ -51,7 +51,7 @@ var (
 	aTLSVersion = shownAs(aWordOf(tlsVersions), tls.VersionName)
 )
 
-// The forms of the entries of lists of which not all will do.
+// The forms of list entries that not every text fits.
 var (
 	aMediaType    = aTextLike(mediaType, "is not a media type; write one without parameters, such as application/json or image/*")
 	aParameter    = aNameOf("parameter", "page", "utm_*", "unlisted: key, or unlisted: drop")
@@ -71,11 +71,12 @@ var (
 
 // The forms of several values.
 var (
-	aList           = aListOf(aText)
-	secretList      = &form{called: "list", shape: several, each: aSecret, zero: []string(nil), show: hiddenEach}
-	aTextOrList     = &form{called: "text, or a list", shape: oneOrMore, each: aText, zero: []string(nil), show: asItIs[any]}
-	networksOrOne   = &form{called: "text, or a list", shape: oneOrMore, each: aNetwork, zero: []string(nil), show: asItIs[any]}
-	anAddressOrList = shownAs(aTextOrList, func(addresses []string) string { return addresses[0] }) // the others beside it
+	aList         = aListOf(aText)
+	secretList    = &form{called: "list", shape: several, each: aSecret, zero: []string(nil), show: hiddenEach}
+	aTextOrList   = &form{called: "text, or a list", shape: oneOrMore, each: aText, zero: []string(nil), show: asItIs[any]}
+	networksOrOne = &form{called: "text, or a list", shape: oneOrMore, each: aNetwork, zero: []string(nil), show: asItIs[any]}
+	// GET /config shows the other addresses beside the first.
+	anAddressOrList = shownAs(aTextOrList, func(addresses []string) string { return addresses[0] })
 	cookiesOrAll    = &form{called: "list, or all", shape: namesOrAll, each: aCookieFamily, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
 	listsByName     = &form{called: "texts or lists, by name", shape: dictionary, each: aTextOrList, zero: map[string][]string(nil), show: func(value any) any { return oneEach(value.(map[string][]string)) }}
 	tagsOrAll       = &form{called: "list, or all", shape: namesOrAll, each: aTagPrefix, zero: listOrAll{}, show: func(value any) any { return value.(listOrAll).shown() }}
@@ -84,10 +85,10 @@ var (
 	secretsByName   = &form{called: "secrets by name", shape: dictionary, zero: map[string]string(nil), show: hidden}
 )
 
-// noneWord stands for nobody, where that has to be said.
+// noneWord is the word for an explicit nothing, such as authorize: none.
 const noneWord = "none"
 
-// orNone shows the word in whose place nothing was written.
+// orNone shows a dictionary, or the word none where that was written in place of the dictionary.
 func orNone(value any) any {
 	if _, none := value.(map[string]string)[noneWord]; none {
 		return noneWord
@@ -108,7 +109,7 @@ func (l listOrAll) shown() any {
 	return l.names
 }
 
-// none reports whether there is nothing in the value.
+// none reports whether the value is empty.
 func (f *form) none(value any) bool {
 	switch value := value.(type) {
 	case []string:
@@ -133,7 +134,7 @@ func aTextLike(pattern *regexp.Regexp, otherwise string) *form {
 	}, asItIs)
 }
 
-// both parses what is of two forms.
+// both parses a text that has to fit two forms, and returns the second form's value.
 func both(first, second *form) func(string) (any, error) {
 	return func(text string) (any, error) {
 		if _, err := first.parse(text); err != nil {
@@ -143,12 +144,12 @@ func both(first, second *form) func(string) (any, error) {
 	}
 }
 
-// aListOf is the form of a list of texts of a form each.
+// aListOf is the form of a list whose entries have one form each.
 func aListOf(each *form) *form {
 	return &form{called: "list", shape: several, each: each, zero: []string(nil), show: asItIs[any]}
 }
 
-// one is the form of a single value that parse reads.
+// one is the form of a single value, read by parse.
 func one[T any](called string, parse func(string) (T, error), show func(T) any) *form {
 	var zero T
 	return &form{
@@ -169,17 +170,18 @@ func aWordOf[T comparable](choices []choice[T]) *form {
 // aSection is the form of a mapping with known keys.
 func aSection(keys section) *form { return &form{called: "section", shape: mapping, keys: keys} }
 
-// orNoneFor is the form of such a mapping, or of the word none in the place of one in which nothing but a flag is set.
+// orNoneFor is the form of a mapping with known keys, or of the word none in place of a mapping that sets nothing but
+// the flag.
 func orNoneFor(flag string, keys section) *form {
 	return &form{called: "section, or none", shape: mapping, keys: keys, orFlag: flag}
 }
 
-// sections is the form of a list of such mappings.
+// sections is the form of a list of mappings with known keys.
 func sections(keys section) *form {
 	return &form{called: "list of sections", shape: mappings, keys: keys}
 }
 
-// shownAs is the form with another way to be shown.
+// shownAs is the form with another show function.
 func shownAs[T any](f *form, show func(T) string) *form {
 	other := *f
 	other.show = func(value any) any { return show(value.(T)) }
@@ -188,7 +190,7 @@ func shownAs[T any](f *form, show func(T) string) *form {
 
 func asItIs[T any](value T) any { return value }
 
-// oneEach shows what is one text as that, and not as a list of it.
+// oneEach shows a list of one text as that text.
 func oneEach(lists map[string][]string) any {
 	all := map[string]any{}
 	for name, list := range lists {

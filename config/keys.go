@@ -9,37 +9,38 @@ import (
 	"cacheproxy/policy"
 )
 
-// key is a row of the table: all that is known of a key without its use. Decoding, overrides, defaults, the policies that heed
-// it, changes, what GET /config shows, the reference and the schema for editors are made of it.
+// key is a row of the table: everything about a key but its use. Decoding, overrides, defaults, the policies that use
+// the key, changes, GET /config, the reference and the schema for editors are made from rows.
 type key struct {
 	name      string
-	is        *form         // how its value is written
-	byDefault string        // what holds where it is not written, as it would be written; empty: none, or see derived
-	derived   string        // where other keys decide what holds: in words
-	required  string        // it has to be written: what is said where it is not; empty: it need not
+	is        *form         // form of the value
+	byDefault string        // the default, as a user would write it; empty: no default, or see derived
+	derived   string        // the default in words, where other keys decide the default
+	required  string        // text of the problem where the key is missing; empty: the key is optional
 	positive  bool          // zero is refused
-	zeroWould string        // why, where that is not plain
-	refuse    refusal       // what else is refused; nil: nothing
-	heededBy  []policy.Kind // on a route: by which policies; nil: by all
-	takes     effect        // when a change of it is in force
-	quiet     bool          // a number that is not shown where it is zero, or a section that is not shown where it is not in force
-	means     string        // what it does, in a sentence for the reference and for editors
+	zeroWould string        // reason for refusing zero, where the reason is not obvious
+	refuse    refusal       // refuses other values; nil: none
+	heededBy  []policy.Kind // on a route: the policies that use the key; nil: all
+	takes     effect        // when a change of the key takes effect
+	quiet     bool          // not shown: a number that is zero, or a section that is not in force
+	means     string        // the key's effect, in a sentence for the reference and for editors
 }
 
-// section is the keys of a mapping, in the order in which they are shown.
+// section is the keys of a mapping, in the order in which GET /config shows them.
 type section []key
 
-// effect says when a change of a key is in force. A key in a section takes effect as the section does, unless it says so itself.
+// effect says when a change of a key takes effect. A key in a section takes effect as the section does, unless the
+// key's row says otherwise.
 type effect uint8
 
 const (
-	inherited   effect = iota // as the section around it; at the top: after a reload. The zero value
+	inherited   effect = iota // zero value: as the section around the key; at the top, after a reload
 	afterReload               // at the next request, connection or copy after a reload
 	atStart                   // when the process starts again
-	switched                  // of a section: its being there when the process starts again, what is in it after a reload
+	switched                  // of a section: its presence as atStart, its keys as afterReload
 )
 
-// row is the key of that name.
+// row is the row of the key with that name.
 func (s section) row(name string) (*key, bool) {
 	i := slices.IndexFunc(s, func(k key) bool { return k.name == name })
 	if i < 0 {
@@ -56,7 +57,7 @@ func (s section) names() []string {
 	return names
 }
 
-// walk calls f for every key with its path, sections before what is in them, and lists as if they had one entry.
+// walk calls f for every key with its path: a section before the keys in it, and a list as if it had one entry.
 func (s section) walk(path string, takes effect, f func(path string, k *key, takes effect)) {
 	for i := range s {
 		k := &s[i]
@@ -72,12 +73,12 @@ func (s section) walk(path string, takes effect, f func(path string, k *key, tak
 	}
 }
 
-// heeds reports whether routes with the policy heed the key.
+// heeds reports whether routes with the policy use the key.
 func (k *key) heeds(kind policy.Kind) bool {
 	return k.heededBy == nil || slices.Contains(k.heededBy, kind)
 }
 
-// otherwise is the value where the key is not written.
+// otherwise is the value of a key that is not written.
 func (k *key) otherwise() any {
 	switch {
 	case k.byDefault == "":
@@ -92,7 +93,7 @@ func (k *key) otherwise() any {
 	return value
 }
 
-// refuseZero says what to write instead of zero.
+// refuseZero is the problem's text where zero is refused, with a value to write instead.
 func (k *key) refuseZero() string {
 	text := "is zero"
 	if k.zeroWould != "" {
@@ -104,7 +105,7 @@ func (k *key) refuseZero() string {
 	return text + "; write " + map[string]string{"duration": "a duration such as 10m", "number": "a number such as 64"}[k.is.called] + ", or remove it"
 }
 
-// splitList is the list that "[a, b]" stands for.
+// splitList is the list for a text such as "[a, b]".
 func splitList(text string) []string {
 	if text = strings.Trim(text, "[]"); text == "" {
 		return nil
@@ -112,10 +113,10 @@ func splitList(text string) []string {
 	return strings.Split(text, ", ")
 }
 
-// refusal says what is wrong with a value, and what to write instead; empty: nothing is wrong.
+// refusal checks a value and returns the problem with a remedy. The empty text: the value is fine.
 type refusal func(value any) string
 
-// refuse is the refusal of values that are as wrong says.
+// refuse makes a refusal with one text for all values that wrong accepts.
 func refuse[T any](wrong func(T) bool, text string) refusal {
 	return func(value any) string {
 		if wrong(value.(T)) {
@@ -125,7 +126,7 @@ func refuse[T any](wrong func(T) bool, text string) refusal {
 	}
 }
 
-// unlike is the refusal of texts that do not fit the pattern, which are shown.
+// unlike makes a refusal of texts that do not match the pattern. The problem quotes the text.
 func unlike(pattern *regexp.Regexp, otherwise string) refusal {
 	return func(value any) string {
 		if text := value.(string); !pattern.MatchString(text) {
@@ -135,15 +136,15 @@ func unlike(pattern *regexp.Regexp, otherwise string) refusal {
 	}
 }
 
-// notAName is the refusal of texts that cannot be names, with one that can.
+// notAName refuses texts that cannot be names; the problem shows example.
 func notAName(example string) refusal {
 	return unlike(nameForm, "is not a name; use up to 64 letters, digits, dots, dashes and underscores, such as "+example)
 }
 
-// notAServer is the refusal of texts that no certificate can be for. An empty one is refused where TLS is compiled.
+// notAServer refuses texts that no certificate can be for. An empty text is refused where TLS is compiled.
 var notAServer = unlike(regexp.MustCompile("^$|"+serverName.String()), "is not a name that a certificate can have; write one such as api.example.com, without a port")
 
-// outside is the refusal of values that are less than least or more than most.
+// outside refuses values below least and values above most.
 func outside[T cmp.Ordered](least, most T, less, more string) refusal {
 	return func(value any) string {
 		switch value := value.(T); {

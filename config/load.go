@@ -11,23 +11,23 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// maxFile bounds the configuration file.
+// maxFile bounds the size of the configuration file, in bytes.
 const maxFile = 8 << 20
 
-// Load reads the file at path, lets environment and flags override it, and validates the whole. Its error is Problems,
-// with everything that is wrong, unless the file cannot be read. Relative paths in the file begin at the file's folder.
+// Load reads the file at path, lets environment and flags override the file, and validates the whole. The error is
+// Problems with all findings, unless the file cannot be read. Relative paths in the file begin at the file's folder.
 func Load(path string, o Overrides) (*Snapshot, error) {
 	snapshot, _, err := Source{File: path, Overrides: o}.Read()
 	return snapshot, err
 }
 
-// Parse is Load for a text that is in hand; name stands for the file in problems.
+// Parse is Load for a text in memory. name stands for the file in problems.
 func Parse(name string, text []byte, o Overrides) (*Snapshot, error) {
 	snapshot, _, err := Source{File: name, Overrides: o}.parse(text)
 	return snapshot, err
 }
 
-// withoutFile is the configuration of a proxy without a file but for the upstream's URL.
+// withoutFile is the configuration of a proxy that runs without a file. forUpstream fills in the upstream's URL.
 const withoutFile = `
 upstreams: [{name: upstream, url: ""}]
 routes:
@@ -46,8 +46,9 @@ routes:
     stale_if_error: 1m
 `
 
-// forUpstream is the configuration of a proxy in front of the origin at url without a file: plain RFC 9111 caching of
-// everything, by what the origin says and the RFC's heuristics. Environment and flags override the defaults.
+// forUpstream is the configuration of a proxy that runs without a file in front of the origin at url: plain RFC 9111
+// caching of everything, by the origin's directives and the RFC's heuristics. Environment and flags override the
+// defaults.
 func forUpstream(url string, o Overrides) (*Snapshot, Sources, error) {
 	return load("", ".", []byte(withoutFile), o, func(d *decoder, doc *part) {
 		doc.sections("upstreams")[0].values["url"] = []string{url}
@@ -57,7 +58,8 @@ func forUpstream(url string, o Overrides) (*Snapshot, Sources, error) {
 	})
 }
 
-// load turns the text of a file in the folder dir into a Snapshot. What amend does to the document comes before environment and flags.
+// load turns the text of a file in the folder dir into a Snapshot. amend changes the document before environment and
+// flags do.
 func load(file, dir string, text []byte, o Overrides, amend func(*decoder, *part)) (*Snapshot, Sources, error) {
 	d := &decoder{report: newReport(file), files: newFiles(dir)}
 	d.files.absent = o.WithoutSecrets
@@ -105,15 +107,16 @@ func isNull(document *yaml.Node) bool {
 	return len(document.Content) == 0 || document.Content[0].ShortTag() == "!!null"
 }
 
-// syntax reports what the parser, which stops at the first error, has found: where the text went wrong, and not where it ended.
+// syntax reports the first error of the YAML parser, which stops there. The problem names the line where the faulty
+// text begins, rather than the line where the parser gave up.
 func (d *decoder) syntax(text []byte, err error) {
 	line, what := 1, err.Error()
 	if found, ok := errors.AsType[*yaml.LoadError](err); ok {
 		line, what = max(1, found.Mark.Line), found.Message
 		begun := found.ContextMark.Line
 		switch {
-		case begun > 0 && strings.Contains(found.ContextMsg, "quoted scalar"): // which may have swallowed the rest of the file
-			line = begun
+		case begun > 0 && strings.Contains(found.ContextMsg, "quoted scalar"):
+			line = begun // an open quote may have taken in the rest of the file
 			what += ", " + found.ContextMsg + " that begins here"
 		case begun > 0 && begun < line:
 			what += fmt.Sprintf(", %s that begins on line %d", found.ContextMsg, begun)

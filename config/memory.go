@@ -6,7 +6,7 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// memoryLimit is how much memory the process may use: what its control group allows, else what the machine has.
+// memoryLimit is how much memory the process may use: the limit of its control group, else the machine's memory.
 var memoryLimit = memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)
 
 func compileMemory(doc *part) memory {
@@ -38,11 +38,10 @@ func compileMemory(doc *part) memory {
 
 const minMemory = 1 << 20
 
-// containerLimit is what the control group allows alone.
+// containerLimit is the control group's limit alone, without the machine's memory as a fallback.
 var containerLimit memlimit.Provider = memlimit.FromCgroup
 
-// ContainerMemory is how much memory the process's control group may use, in bytes. It reports false when there is no such
-// limit.
+// ContainerMemory is the memory limit of the process's control group, in bytes, and false where the group has no limit.
 func ContainerMemory() (int64, bool) {
 	limit, err := containerLimit()
 	if err != nil || limit == 0 || limit > math.MaxInt64 {
@@ -51,8 +50,9 @@ func ContainerMemory() (int64, bool) {
 	return int64(limit), true
 }
 
-// GoLimit is the part of a memory limit that Go's runtime may use: copies, which have size, are not in its memory, and the system takes
-// some for sockets and for code. Where size leaves next to nothing, it is what Go needs in any case, or it would do nothing but collect.
+// GoLimit is the share of a memory limit for Go's runtime, in bytes: nine tenths of limit, less size. Copies take size
+// outside of Go's memory, and the system needs the last tenth for sockets and code. The result is at least a quarter of
+// the nine tenths. With less, Go would do nothing but collect garbage.
 func GoLimit(limit, size int64) int64 {
 	usable := limit / 10 * 9
 	return max(usable-size, usable/4)

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// What the environment of OpenTelemetry says of the way to a collector holds where neither the file nor a variable of this program's
-// own says it: operators of a cluster set it for every process in one place (OpenTelemetry protocol exporter specification).
+// The variables of OpenTelemetry's environment count where neither the file nor a CACHEPROXY_ variable sets the key.
+// Operators of a cluster set them for every process in one place (OpenTelemetry protocol exporter specification).
 const (
 	otelAny    = "OTEL_EXPORTER_OTLP_"        // for all signals
-	otelTraces = "OTEL_EXPORTER_OTLP_TRACES_" // for this one, which wins
+	otelTraces = "OTEL_EXPORTER_OTLP_TRACES_" // for traces alone; wins over otelAny
 )
 
-// otel takes the keys of a section for traces from the environment. Without an endpoint from anywhere nothing is traced, and the
-// environment says nothing.
+// otel takes the keys of the tracing section from OpenTelemetry's environment. Without an endpoint from any source
+// nothing is traced, and otel takes nothing.
 func (d *decoder) otel(p *part, getenv func(string) string) {
 	variable := func(what string) (name, text string) {
 		for _, name := range []string{otelTraces + what, otelAny + what} {
@@ -49,7 +49,7 @@ func (d *decoder) otel(p *part, getenv func(string) string) {
 		endpoint = scheme + endpoint
 	}
 	if u, err := url.Parse(endpoint); err == nil && name == otelAny+"ENDPOINT" && !grpc {
-		endpoint = u.JoinPath("v1", "traces").String() // which is the base of every signal's path
+		endpoint = u.JoinPath("v1", "traces").String() // the endpoint for all signals is the base of each signal's path
 	}
 	take("endpoint", name, endpoint)
 	timeout, milliseconds := variable("TIMEOUT")
@@ -61,7 +61,8 @@ func (d *decoder) otel(p *part, getenv func(string) string) {
 	d.otelHeaders(p, variable)
 }
 
-// otelHeaders takes the header fields, which are written as name=value,name=value with escapes.
+// otelHeaders takes the header fields from the environment, where they are written as name=value,name=value with
+// escapes.
 func (d *decoder) otelHeaders(p *part, variable func(string) (name, text string)) {
 	name, list := variable("HEADERS")
 	at := p.at("headers")
@@ -82,7 +83,7 @@ func (d *decoder) otelHeaders(p *part, variable func(string) (name, text string)
 	p.values["headers"] = headers
 }
 
-// place reports whether something was written under a path, usable or not.
+// place reports whether a value was written under a path, usable or not.
 func (d *decoder) place(path string) bool {
 	_, written := d.places[path]
 	return written

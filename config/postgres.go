@@ -20,12 +20,12 @@ import (
 
 // Postgres is the database whose changes make copies unusable.
 type Postgres struct {
-	Conn             *pgx.ConnConfig // to be copied before it is changed
+	Conn             *pgx.ConnConfig // copied before a change of it
 	Notify           bool            // changes also send NOTIFY
-	Poll             time.Duration   // how often it is asked
-	MaxLag           time.Duration   // for how long changes may go unseen before the feed is blind
-	DownTTL          time.Duration   // how long copies are fresh while it is
-	postgres.Logical                 // by which slot changes are told; without one, triggers tell
+	Poll             time.Duration   // time between two queries for changes
+	MaxLag           time.Duration   // how long changes may go unseen before the feed counts as blind
+	DownTTL          time.Duration   // how long copies are fresh while the feed is blind
+	postgres.Logical                 // replication slot that reports changes; without a slot, triggers report them
 	url              string
 	password         string
 	Mappings         []*postgres.Mapping
@@ -40,21 +40,22 @@ var (
 )
 
 const (
-	// maxFeeds and maxColumns keep the names of a copy, and a row of the outbox, small.
+	// maxFeeds and maxColumns bound the names of a copy and the size of a row in the outbox.
 	maxFeeds   = 64
 	maxColumns = 16
 
 	postgresForm = "write schema.table, such as public.product"
 )
 
-// Shown is where the database is, without secrets.
+// Shown is the address of the database, without secrets.
 func (p *Postgres) Shown() string {
 	c := p.Conn
 	if c == nil {
 		return ""
 	}
 	hosts := []string{hostPort(c.Host, c.Port)}
-	for _, f := range c.Fallbacks { // the same host may be there twice, with TLS and without
+	// The same host may be there twice, with TLS and without.
+	for _, f := range c.Fallbacks {
 		if at := hostPort(f.Host, f.Port); !slices.Contains(hosts, at) {
 			hosts = append(hosts, at)
 		}
@@ -62,10 +63,11 @@ func (p *Postgres) Shown() string {
 	return "postgres://" + c.User + "@" + strings.Join(hosts, ",") + "/" + c.Database
 }
 
-// Source says anew where the database is, from the files and the environment of then: a password file may have been replaced.
+// Source parses the URL again, with the files and the environment of this moment: a password file may have been
+// replaced.
 func (p *Postgres) Source() (*pgx.ConnConfig, error) { return postgres.ParseURL(p.url, p.password) }
 
-// Key is the same for what says the same of where the database is. It holds no secret in clear.
+// Key is equal for equal settings of the database's address. Key holds no secret in clear.
 func (p *Postgres) Key() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(p.url), p.url, p.password))
 	return hex.EncodeToString(sum[:])
@@ -78,7 +80,7 @@ func hostPort(host string, port uint16) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// compilePostgres is nil where the section is not written. What concerns routes is added by feedRoutes.
+// compilePostgres is nil where the section is not written. feedRoutes adds what depends on routes.
 func compilePostgres(doc *part, s *Snapshot) *Postgres {
 	if !doc.written() {
 		return nil
@@ -113,14 +115,14 @@ func compilePostgres(doc *part, s *Snapshot) *Postgres {
 	return p
 }
 
-// warnOfLoneFeed warns that nobody else may consume what an instance without a fleet consumes.
+// warnOfLoneFeed warns where a feed has no fleet: only one instance may consume the changes.
 func warnOfLoneFeed(doc *part, s *Snapshot) {
 	if s.Postgres != nil && len(s.Postgres.Mappings) > 0 && !doc.Part("valkey").written() {
 		doc.Part("postgres").warn("feeds", "are consumed without valkey, which is right for one instance alone; of two, each misses the changes that the other takes: give replicas a valkey")
 	}
 }
 
-// reportIdle refuses a database that nothing is asked of.
+// reportIdle refuses a database that neither feeds nor archives use.
 func reportIdle(doc *part, s *Snapshot) {
 	for _, b := range s.Boards {
 		if b.Archive != nil {
@@ -132,7 +134,7 @@ func reportIdle(doc *part, s *Snapshot) {
 	}
 }
 
-// compileSource says what tells of changes. What is of no use with it is refused.
+// compileSource says what reports changes, and refuses keys that have no effect with that source.
 func (p *Postgres) compileSource(doc *part) {
 	if !read[bool](doc, "source") {
 		for _, name := range []string{"slot", "publication"} {
@@ -157,7 +159,7 @@ func (p *Postgres) compileSource(doc *part) {
 	}
 }
 
-// compileConn says where the database is; nil: that is not known.
+// compileConn is the address of the database; nil: unknown.
 func compileConn(doc *part) *pgx.ConnConfig {
 	url := doc.text("url")
 	if url == "" || doc.spoiled("url") || strings.Contains(url, standsIn) {
@@ -176,7 +178,8 @@ func compileConn(doc *part) *pgx.ConnConfig {
 	return conn
 }
 
-// unverified is the first host whose certificate is not verified, on the way to which anybody may listen; empty: none.
+// unverified is the first host whose certificate is not verified although others may listen on the way there; empty:
+// none.
 func unverified(c *pgx.ConnConfig) string {
 	verifies := func(c *tls.Config) bool { return c != nil && (!c.InsecureSkipVerify || c.VerifyPeerCertificate != nil) }
 	all := append([]*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
@@ -189,7 +192,7 @@ func unverified(c *pgx.ConnConfig) string {
 	return ""
 }
 
-// compileFeed is one table, and what its rows name.
+// compileFeed is one table and the names that its rows stand for.
 func compileFeed(doc *part, s *Snapshot) *postgres.Mapping {
 	checkKeys(doc)
 	m := &postgres.Mapping{Line: doc.report.at(doc.path).line, Names: &policy.Invalidates{}, Replicated: doc.flag("replicated"), Upstream: doc.text("upstream")}
@@ -244,10 +247,10 @@ func compileFeed(doc *part, s *Snapshot) *postgres.Mapping {
 	return m
 }
 
-// compileEvents says which changes count, each once and in the order of SQL.
+// compileEvents lists the kinds of changes that count, each once and in the order of SQL.
 func compileEvents(doc *part, m *postgres.Mapping) {
 	written := doc.list("on")
-	for range doc.entries("on") { // which reports words that are none
+	for range doc.entries("on") { // entries reports unknown words
 	}
 	for _, e := range events {
 		if slices.Contains(written, e.name) {
@@ -276,7 +279,8 @@ func eventNames(on []postgres.Event) (names []string) {
 	return names
 }
 
-// splitTable takes apart schema.table, of which either may be in double quotes, as in SQL; without a schema it is public.
+// splitTable splits schema.table. Either name may be in double quotes, as in SQL. Without a schema the schema is
+// public.
 func splitTable(text string) (schema, table string, ok bool) {
 	var names []string
 	for {
@@ -300,7 +304,8 @@ func splitTable(text string) (schema, table string, ok bool) {
 	return "", "", false
 }
 
-// cutName cuts a name, which PostgreSQL would cut off after 63 bytes, off the beginning of a text.
+// cutName cuts a name off the beginning of a text. A name of more than 63 bytes is refused, since PostgreSQL would
+// truncate it.
 func cutName(text string) (name, rest string, ok bool) {
 	if quoted, is := strings.CutPrefix(text, `"`); is {
 		for {
@@ -331,7 +336,7 @@ func (p *Postgres) downTTL(upstream string) time.Duration {
 	return p.DownTTL
 }
 
-// fedBy are the tags of the tables that feed the copies of an upstream's routes.
+// fedBy lists the tags of the tables that feed the copies of an upstream's routes.
 func (p *Postgres) fedBy(upstream string) (tags []policy.Template) {
 	if p == nil {
 		return nil
@@ -341,14 +346,14 @@ func (p *Postgres) fedBy(upstream string) (tags []policy.Template) {
 			continue
 		}
 		text := strings.NewReplacer("{", "{{", "}", "}}").Replace(m.Whole().Value())
-		if t, err := policy.ParseTemplate(text); err == nil { // a text in which braces are doubled parses
+		if t, err := policy.ParseTemplate(text); err == nil { // a text with doubled braces always parses
 			tags = append(tags, t)
 		}
 	}
 	return tags
 }
 
-// feedRoutes tells the mappings which routes they feed, and how URLs are named.
+// feedRoutes tells the mappings which routes they feed, and the table of routes that names URLs.
 func (p *Postgres) feedRoutes(s *Snapshot) {
 	if p == nil {
 		return

@@ -6,8 +6,8 @@ import (
 	"cacheproxy/policy"
 )
 
-// presets are what the policies stand for, a row for each. Nothing outside of this table asks what a policy is called. What a key
-// comes to under a policy is in the table of keys: no policy has a TTL by itself.
+// presets has a row for each policy with what the policy decides by itself. No code outside this table asks for a
+// policy's name. The table of keys says what a key means under a policy: no policy has a TTL by itself.
 var presets = []policy.Route{
 	{Policy: policy.CacheAside, Caches: true},
 	{Policy: policy.ReadThrough, Caches: true, RefusesReads: true},
@@ -18,7 +18,7 @@ var presets = []policy.Route{
 	{Policy: policy.Bypass},
 }
 
-// preset is a route that says nothing but its policy.
+// preset is a new route with the policy's presets and nothing else.
 func preset(kind policy.Kind) *policy.Route {
 	r := presets[slices.IndexFunc(presets, func(r policy.Route) bool { return r.Policy == kind })]
 	return &r

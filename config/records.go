@@ -11,11 +11,11 @@ type Records struct {
 	Server  valkey.Server
 	Prefix  string        // of every key
 	Timeout time.Duration // of one submission or read
-	Memory  bool          // in this process, and nowhere else; Server is empty then
-	Apart   bool          // on a server of their own, as far as the configuration says
+	Memory  bool          // in this process alone; Server is empty then
+	Apart   bool          // on another server than the copies, as far as the configuration says
 }
 
-// Shown is where they are, without secrets.
+// Shown is the address of the records, without secrets.
 func (r *Records) Shown() string {
 	if r.Memory {
 		return inMemory
@@ -23,13 +23,13 @@ func (r *Records) Shown() string {
 	return (&Valkey{Server: r.Server}).Shown()
 }
 
-// inMemory is what is written for records without a server.
+// inMemory is the url for records without a server.
 const inMemory = "memory"
 
-// recordsTimeout is how long records are waited for that are kept where copies are.
+// recordsTimeout is the timeout of records on the server of the copies.
 const recordsTimeout = time.Second
 
-// compileRecords is nil where boards can be kept nowhere: without a section of their own, and without valkey.
+// compileRecords is nil where boards have no place: the configuration has neither a section for records nor valkey.
 func compileRecords(doc *part, v *Valkey, beside *files) *Records {
 	if !doc.written() {
 		if v == nil {

@@ -11,14 +11,15 @@ type place struct {
 	line    int
 	path    string
 	source  string // "environment NAME" or "flag --name" instead of a line
-	spoiled bool   // the value was refused; rules about it would only repeat that
+	spoiled bool   // the value was refused; further rules would only repeat the problem
 }
 
-// report gathers what is wrong with a configuration, each finding with the place where its value was written. The decoder fills in
-// the places; every part of the document holds the same report, so that its compiler can report by the name of a key.
+// report gathers the problems and warnings of a configuration, each with the place where its value was written. The
+// decoder fills in the places. Every part of the document holds the same report, so that compile functions report by
+// the names of keys.
 type report struct {
 	file   string
-	places map[string]place // by path, of every value that was written
+	places map[string]place // by path, for every value that was written
 
 	problems, warnings Problems
 }
@@ -33,7 +34,7 @@ func (r *report) has(path string) bool {
 	return written && !p.spoiled
 }
 
-// at is where path was written, or the nearest section around it that was.
+// at is the place of path, or of the nearest written section around path.
 func (r *report) at(path string) place {
 	for around := path; ; around = around[:max(0, strings.LastIndexAny(around, ".["))] {
 		if p, ok := r.places[around]; ok {
@@ -49,7 +50,7 @@ func (r *report) problem(path, format string, args ...any) {
 	r.problems = append(r.problems, r.finding(r.at(path), format, args...))
 }
 
-// problemAt is problem for what has no place of its own.
+// problemAt reports a problem at a line, for texts that are not a value with a place.
 func (r *report) problemAt(line int, path, format string, args ...any) {
 	r.problems = append(r.problems, r.finding(place{line: line, path: path}, format, args...))
 }
@@ -60,14 +61,15 @@ func (r *report) spoil(path, format string, args ...any) {
 	r.mark(path)
 }
 
-// mark keeps later rules from repeating what was said about a value, or about an entry of it.
+// mark keeps later rules from repeating a problem of a value or of its entry.
 func (r *report) mark(path string) {
 	p := r.at(path)
 	p.spoiled = true
 	r.places[path] = p
 }
 
-// spoiledBelow reports whether something in the section was refused, so that the section only seems to be empty.
+// spoiledBelow reports whether a value in the section was refused. Such a section may seem empty although it was not
+// written so.
 func (r *report) spoiledBelow(section string) bool {
 	for path, p := range r.places {
 		if p.spoiled && strings.HasPrefix(path, section) {
@@ -82,7 +84,7 @@ func (r *report) warn(path, format string, args ...any) {
 }
 
 func (r *report) finding(p place, format string, args ...any) problem {
-	text := fmt.Errorf(format, args...).Error() // Errorf for %w, so that vet checks what is wrapped
+	text := fmt.Errorf(format, args...).Error() // Errorf for %w, so that vet checks wrapped errors
 	if p.source != "" {
 		return problem{Source: p.source, Text: text}
 	}
@@ -91,7 +93,7 @@ func (r *report) finding(p place, format string, args ...any) problem {
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// join is the path of a key in the section at path, of which an empty one is the document.
+// join is the path of a key in the section at path. An empty path is the document.
 func join(path, key string) string {
 	if !plainKey.MatchString(key) {
 		key = quote(key)

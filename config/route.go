@@ -15,7 +15,7 @@ import (
 	"cacheproxy/writebehind"
 )
 
-// compileRoutes compiles all routes and what they say about each other, after the rest of the snapshot.
+// compileRoutes compiles all routes and checks them against each other, after the rest of the snapshot.
 func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
 	list := doc.sections("routes")
 	if len(list) == 0 && !doc.spoiled("routes") {
@@ -43,7 +43,8 @@ func compileRoutes(doc *part, s *Snapshot) []*policy.Route {
 	return routes
 }
 
-// warnOfSharedSites warns of copies that are every site's, where tokens are bound to some: who may purge one site purges them.
+// warnOfSharedSites warns of copies that all sites share, where a token is bound to some sites: the token may purge
+// them.
 func warnOfSharedSites(doc *part, routes []*policy.Route, s *Snapshot) {
 	shared := slices.IndexFunc(routes, func(r *policy.Route) bool { return r.Caches && r.Host.Literal != "" })
 	bound := slices.IndexFunc(s.Admin.Tokens, func(t Token) bool { return len(t.Sites) > 0 })
@@ -52,8 +53,8 @@ func warnOfSharedSites(doc *part, routes []*policy.Route, s *Snapshot) {
 	}
 }
 
-// compileRoute is one route among all. The steps stand in the order in which they need each other: templates and what is ignored need
-// to know what is keyed.
+// compileRoute compiles one of all routes. Each step needs those before it: templates and ignored names depend on the
+// keyed names.
 func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	checkKeys(doc)
 	api := upstreamOf(doc, s.Upstreams)
@@ -78,7 +79,7 @@ func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	warnOfWhere(doc, r)
 	compileResponse(doc.Part("response"), r)
 	r.MaxWaiters = doc.number("max_waiters")
-	if r.Caches { // a request should not wait longer than the fill may take
+	if r.Caches { // a request should not wait longer than a fill may take
 		r.WaitTimeout = durationOr(doc, "wait_timeout", api.Timeout)
 	}
 	r.OnLeaseLoss = read[policy.LeaseLoss](doc, "on_lease_loss")
@@ -93,7 +94,7 @@ func compileRoute(doc *part, all []*part, s *Snapshot) *policy.Route {
 	return r
 }
 
-// compileShare is the share of the requests that the mode is for; zero: all.
+// compileShare is the share of requests that the mode applies to; zero: all.
 func compileShare(doc *part) float64 {
 	share := doc.share("mode_share")
 	switch {
@@ -110,7 +111,7 @@ func compileShare(doc *part) float64 {
 	return share
 }
 
-// upstreamOf is the upstream that the route names, which it need not where there is only one.
+// upstreamOf is the upstream that the route names. A route need not name the only upstream.
 func upstreamOf(doc *part, upstreams []upstream.Options) upstream.Options {
 	name := doc.text("upstream")
 	var known []string
@@ -132,7 +133,7 @@ func upstreamOf(doc *part, upstreams []upstream.Options) upstream.Options {
 	return upstream.Options{}
 }
 
-// compileWhere says what else has to hold of a request that is the route's, and from whom it has to be.
+// compileWhere compiles the conditions on a request besides match, and the networks that its client must be in.
 func compileWhere(doc *part, r *policy.Route) (where map[policy.Placeholder]*regexp.Regexp, clients []netip.Prefix) {
 	written := read[map[string][]string](doc, "where")
 	for _, name := range slices.Sorted(maps.Keys(written)) {
@@ -153,7 +154,7 @@ func compileWhere(doc *part, r *policy.Route) (where map[policy.Placeholder]*reg
 		}
 		re, err := regexp.Compile(strings.Join(values, "|"))
 		if err == nil {
-			_, err = regexp.Compile(`\A(?:` + re.String() + `)\z`) // as it is matched; an open \Q would swallow the end
+			_, err = regexp.Compile(`\A(?:` + re.String() + `)\z`) // as for matching; an open \Q would swallow the end
 		}
 		switch {
 		case len(values) != 1:
@@ -165,20 +166,20 @@ func compileWhere(doc *part, r *policy.Route) (where map[policy.Placeholder]*reg
 			where = map[policy.Placeholder]*regexp.Regexp{}
 		}
 		if where[of] = re; err != nil {
-			where[of] = nothing // what is refused counts as a condition: routes are not told to conflict for it
+			where[of] = nothing // a refused condition is still a condition: no conflict of routes is reported for it
 		}
 	}
 	return where, clients
 }
 
-// nothing is an expression that no value matches.
+// nothing is an expression that matches no value.
 var nothing = regexp.MustCompile(`\z.`)
 
 func hasWildcard(r *policy.Route, name string) bool {
 	return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return slices.Contains(p.Wildcards(), name) })
 }
 
-// compileClients is the networks in which the clients of a route are.
+// compileClients reads the networks that the clients of a route must be in.
 func compileClients(doc *part, at string, values []string) (networks []netip.Prefix) {
 	for i, text := range values {
 		at := index(at, i)
@@ -188,14 +189,14 @@ func compileClients(doc *part, at string, values []string) (networks []netip.Pre
 		list, err := parseNetworks(text)
 		if err != nil {
 			doc.spoil(at, "%s %w", quote(text), err)
-			list = []netip.Prefix{{}} // as above: a condition all the same
+			list = []netip.Prefix{{}} // a refused network is still a condition, as in compileWhere
 		}
 		networks = append(networks, list...)
 	}
 	return networks
 }
 
-// compared is what a name of where stands for.
+// compared is the placeholder for a name in where.
 func compared(doc *part, r *policy.Route, at, name string) (of policy.Placeholder) {
 	source, rest, dotted := strings.Cut(name, ".")
 	if !dotted {
@@ -233,7 +234,7 @@ func compared(doc *part, r *policy.Route, at, name string) (of policy.Placeholde
 	return policy.Placeholder{Kind: policy.FromWildcard, Name: name}
 }
 
-// warnOfWhere warns about conditions that no request can meet which is answered from a copy.
+// warnOfWhere warns about conditions that no request answered from a copy can meet.
 func warnOfWhere(doc *part, r *policy.Route) {
 	if !r.Caches {
 		return
@@ -261,7 +262,7 @@ func warnOfWhere(doc *part, r *policy.Route) {
 	}
 }
 
-// wildcardHint says which wildcards the route's patterns have.
+// wildcardHint lists the wildcards of the route's patterns.
 func wildcardHint(r *policy.Route) string {
 	var known []string
 	for _, p := range r.Patterns {
@@ -275,7 +276,7 @@ func wildcardHint(r *policy.Route) string {
 	return "use " + oneOf(known)
 }
 
-// checkPolicy holds the policy against the route's keys and patterns.
+// checkPolicy checks the route's keys and patterns against its policy.
 func checkPolicy(doc *part, r *policy.Route) {
 	if doc.spoiled("policy") {
 		return
@@ -290,7 +291,8 @@ func checkPolicy(doc *part, r *policy.Route) {
 	}
 	writes := matches(r, func(method string) bool { return !httpcache.Safe(method) })
 	reads := matches(r, func(method string) bool { return method == http.MethodGet || method == http.MethodHead })
-	if r.Caches && !reads && !doc.has("content") && !r.FencesWrites { // a fence around writes is worth having without a read
+	// A fence around writes is useful without a pattern that reads.
+	if r.Caches && !reads && !doc.has("content") && !r.FencesWrites {
 		doc.problem("policy", "%s needs a pattern that reads; add GET to match, or write policy: bypass", r.Policy)
 	}
 	if r.FencesWrites && !writes {
@@ -303,12 +305,13 @@ func checkPolicy(doc *part, r *policy.Route) {
 	}
 }
 
-// matches reports whether the route has a pattern with a method that f accepts. A pattern without one has them all.
+// matches reports whether the route has a pattern with a method that f accepts. A pattern without a method matches
+// every f.
 func matches(r *policy.Route, f func(method string) bool) bool {
 	return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return p.Method() == "" || f(p.Method()) })
 }
 
-// asksFor reports whether a pattern of a route is for one method alone, and for this.
+// asksFor reports whether a pattern of the route names the method.
 func asksFor(r *policy.Route, method string) bool {
 	return slices.ContainsFunc(r.Patterns, func(p policy.Pattern) bool { return p.Method() == method })
 }

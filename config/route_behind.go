@@ -11,7 +11,8 @@ import (
 	"cacheproxy/writebehind"
 )
 
-// compileBehind says how a route answers writes before its upstream does, and by which key its writes are in an order.
+// compileBehind compiles how a route answers writes before its upstream does, and the key that orders the route's
+// writes.
 func compileBehind(doc *part, r *policy.Route, s *Snapshot) {
 	if doc.has("write_key") {
 		compileWriteKey(doc, r)
@@ -53,7 +54,7 @@ func compileBehind(doc *part, r *policy.Route, s *Snapshot) {
 	s.Behind[r.Name] = rules
 }
 
-// compileWriteKey takes only what every request of the route has, so that no write is without a key.
+// compileWriteKey takes only placeholders that every request of the route has, so that every write has a key.
 func compileWriteKey(doc *part, r *policy.Route) {
 	t, ok := compileTemplate(doc, r, "write_key", doc.text("write_key"))
 	if !ok {
@@ -67,7 +68,7 @@ func compileWriteKey(doc *part, r *policy.Route) {
 	r.WriteKey = t
 }
 
-// compileAuthorize says which upstream is asked whether a client may write, and by which path; empty: none is.
+// compileAuthorize is the upstream, and the path there, that decides whether a client may write; empty: nobody decides.
 func compileAuthorize(doc *part, upstreams []upstream.Options) (at, path string) {
 	of := read[map[string]string](doc, "authorize")
 	if _, none := of[noneWord]; none || len(of) == 0 || doc.spoiled("authorize") {
@@ -92,7 +93,7 @@ func compileAuthorize(doc *part, upstreams []upstream.Options) (at, path string)
 	return at, path
 }
 
-// warnOfBehind says what the owner of the route has to know.
+// warnOfBehind warns of the risks that the owner of a write-behind route accepts.
 func warnOfBehind(route, doc *part, rules *writebehind.Rules) {
 	lost := "what Valkey has not yet copied to its replicas is lost in a failover, although it was answered with 202"
 	if rules.Durability == writebehind.Replicas {
@@ -107,7 +108,8 @@ func warnOfBehind(route, doc *part, rules *writebehind.Rules) {
 	}
 }
 
-// reportStatusPaths refuses a status path below which routes have resources: reads of these would be answered with states of writes.
+// reportStatusPaths refuses a status path above resources of a route: reads of these would be answered with states of
+// writes.
 func reportStatusPaths(list []*part, routes []*policy.Route, s *Snapshot) {
 	for i, a := range routes {
 		rules := s.Behind[a.Name]
@@ -124,9 +126,9 @@ func reportStatusPaths(list []*part, routes []*policy.Route, s *Snapshot) {
 	}
 }
 
-// reportKeys refuses pairs of routes that write one path of which one answers before its upstream does, and whose keys contradict each other:
-// the writes of one would overtake those of the other. A route without a key whose writes go through contradicts nothing: they wait behind
-// the key that the other route's pattern gives their path.
+// reportKeys refuses two routes that write the same path under contradicting keys, at least one of them with policy
+// write-behind. The writes of one route would overtake those of the other. A route of another policy without a key
+// contradicts nothing: its writes wait behind the key that the write-behind route's pattern gives their path.
 func reportKeys(list []*part, routes []*policy.Route) {
 	for i, a := range routes {
 		if a.Policy != policy.WriteBehind || list[i].spoiled("match") {
@@ -144,7 +146,7 @@ func reportKeys(list []*part, routes []*policy.Route) {
 	}
 }
 
-// orNoKey is the other way out, where there is one.
+// orNoKey is the second remedy, where there is one.
 func orNoKey(a, b *policy.Route) string {
 	if b.Policy != policy.WriteBehind && !a.WriteKey.Zero() {
 		return ", or none here"
@@ -152,7 +154,7 @@ func orNoKey(a, b *policy.Route) string {
 	return ""
 }
 
-// withoutKey finds patterns by which both write a path under different keys.
+// withoutKey finds a pattern of each route that write the same path under different keys.
 func withoutKey(a, b *policy.Route) (p, q policy.Pattern, apart bool) {
 	for _, p := range a.Patterns {
 		for _, q := range b.Patterns {
@@ -173,7 +175,8 @@ func sameKey(a, b *policy.Route, p, q policy.Pattern) bool {
 	if a.WriteKey.String() != b.WriteKey.String() {
 		return false
 	}
-	if a.WriteKey.Zero() { // of hosts that the upstream does not see, the key of one has no host, and that of the other does
+	// The default key is host and path, or the path alone where the upstream is sent a Host of its own.
+	if a.WriteKey.Zero() {
 		return (a.Host.Literal == "") == (b.Host.Literal == "")
 	}
 	return !slices.ContainsFunc(a.WriteKey.Placeholders(), func(of policy.Placeholder) bool {

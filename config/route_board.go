@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
-	_ "time/tzdata" // so that a time zone means the same on every machine
+	_ "time/tzdata" // a time zone means the same on every machine
 
 	"cacheproxy/leaderboard"
 	"cacheproxy/leaderboard/api"
@@ -29,11 +29,12 @@ var (
 )
 
 const (
-	// maxRanks bounds what one read may ask for, and what is kept of each bucket.
+	// maxRanks bounds the ranks of one read, and the entries kept of each bucket.
 	maxRanks = 10_000
-	// slowRanks is up to how many the server puts a board together in some tens of milliseconds (docs/evidence.md).
+	// slowRanks is the number of ranks up to which the server computes a board in some tens of milliseconds
+	// (docs/evidence.md).
 	slowRanks = 2000
-	// maxBuckets bounds of how many buckets the board of a rolling window is made.
+	// maxBuckets bounds the number of buckets that make up the board of a rolling window.
 	maxBuckets = 5000
 )
 
@@ -69,7 +70,7 @@ func parseWindow(text string) (w leaderboard.Window, err error) {
 	return w, nil
 }
 
-// WindowText is a window as it is written.
+// WindowText is a window as a file would have it.
 func WindowText(w leaderboard.Window) string {
 	if w.Span == leaderboard.Rolling {
 		return DurationText(w.Length)
@@ -85,7 +86,7 @@ func parseScore(text string) (float64, error) {
 	return n, nil
 }
 
-// compileBoard says which boards a route keeps, and how.
+// compileBoard compiles the boards of a route.
 func compileBoard(doc *part, r *policy.Route, s *Snapshot) {
 	section := doc.Part("leaderboard")
 	switch {
@@ -117,7 +118,7 @@ func compileBoard(doc *part, r *policy.Route, s *Snapshot) {
 	s.Boards[r.Name] = b
 }
 
-// checkBoardPatterns wants every request of the route to be a submission or a read: of any other the route could not say what it means.
+// checkBoardPatterns refuses requests that are neither submissions nor reads: a board route has no meaning for them.
 func checkBoardPatterns(doc *part, r *policy.Route) {
 	if doc.spoiled("match") {
 		return
@@ -132,8 +133,8 @@ func checkBoardPatterns(doc *part, r *policy.Route) {
 	}
 }
 
-// compileBoardName takes only what every request of the route has. Boards of hosts that are told apart are not shared by accident: what
-// clients of one site submit would be read by those of another.
+// compileBoardName takes only placeholders that every request of the route has. Where the upstream tells hosts apart,
+// the name must contain the host. Otherwise the clients of one site would read what clients of another site submitted.
 func compileBoardName(doc, section *part, r *policy.Route) {
 	text := section.text("board")
 	if text == "" || section.spoiled("board") || doc.spoiled("match") {
@@ -199,7 +200,7 @@ func compileScores(doc *part, b *api.Route) {
 	}
 }
 
-// compileAnswers reads the templates of what clients get.
+// compileAnswers reads the templates of the answers to clients.
 func compileAnswers(doc *part, b *api.Route) {
 	doc.there = doc.written()
 	for _, form := range []struct {
@@ -245,7 +246,7 @@ func compileArchive(section *part, b *api.Route, s *Snapshot) {
 	}
 }
 
-// warnOfBoard says what the owner of the route has to know, and refuses what cannot be kept.
+// warnOfBoard warns of the risks that the owner of the route accepts, and refuses combinations that cannot work.
 func warnOfBoard(route, doc *part, r *policy.Route, b *api.Route, s *Snapshot) {
 	switch rules := b.Rules; {
 	case s.Records == nil:
@@ -278,7 +279,8 @@ func warnOfBoard(route, doc *part, r *policy.Route, b *api.Route, s *Snapshot) {
 	}
 }
 
-// timeoutOf is how long a submission waits: where it has to be proved safe, the server has its time for that too (package durable/valkey).
+// timeoutOf is how long a submission waits. Where a submission has to be proved safe, the server has further time for
+// the proof (package durable/valkey).
 func timeoutOf(s *Snapshot, d leaderboard.Durability) time.Duration {
 	timeout := recordsTimeout
 	if s.Records != nil {

@@ -10,11 +10,11 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// longTTL is how long copies may live before check asks how they can be purged.
+// longTTL is the lifetime of copies beyond which check warns of a route without key and tags to purge them by.
 const longTTL = 24 * time.Hour
 
-// compileLifetimes says how long copies are fresh and may be served stale, when they are renewed, whose words on caching are heeded,
-// which answers are stored, and how much of them.
+// compileLifetimes compiles how long copies are fresh and may be served stale, when they are renewed, which
+// Cache-Control fields and client directives count, which answers are stored, and how much of them.
 func compileLifetimes(doc *part, r *policy.Route) {
 	r.TTL, r.Jitter = doc.duration("ttl"), doc.share("jitter")
 	r.StaleWhileRevalidate, r.StaleIfError, r.NegativeTTL = doc.duration("stale_while_revalidate"), doc.duration("stale_if_error"), doc.duration("negative_ttl")
@@ -40,7 +40,7 @@ func compileLifetimes(doc *part, r *policy.Route) {
 	stored.there = len(r.StoreIf.ContentTypes) > 0 || r.StoreIf.MinBytes > 0
 }
 
-// compileLeaseLoss is for how long copies are used while there is no news of purges, where they are at all.
+// compileLeaseLoss is how long copies are used without news of purges, for routes that use such copies.
 func compileLeaseLoss(doc *part, stale, shared bool) time.Duration {
 	most := doc.duration("lease_loss_max")
 	switch {

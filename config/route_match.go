@@ -31,7 +31,8 @@ func compilePatterns(doc *part) (patterns []policy.Pattern) {
 	return patterns
 }
 
-// parsePattern refuses, of what is a pattern by its form, what is meant to be something else and would never match.
+// parsePattern parses a pattern. parsePattern refuses texts that are patterns by form, but are meant as something else
+// and would never match.
 func parsePattern(text string) (policy.Pattern, error) {
 	if ofExpression.MatchString(text) {
 		return policy.Pattern{}, fmt.Errorf(`%s looks like a regular expression, and patterns are none; write {id} for one segment of the path, {rest...} at the end for all that is left, and where: {id: "[0-9]+"} for what a wildcard may be; %%5B, %%24 and so on stand for the characters themselves`, quote(text))
@@ -56,21 +57,22 @@ func parsePattern(text string) (policy.Pattern, error) {
 	return p, nil
 }
 
-// ofExpression is what a regular expression has and a path does not, or only with percent-encoding: "~" before it as in nginx, "^", a
-// class of characters, an alternative, "+" after a group, an escape, "$" at the end.
+// ofExpression matches signs of a regular expression that a path does not have, or has only percent-encoded: "~" at the
+// beginning as in nginx, "^", a class of characters, an alternative, "+" after a group, an escape, "$" at the end.
 var ofExpression = regexp.MustCompile(`^~|^\S*\^|\s\^|\[[^\]]*\][+*?{$]|\[\^|\[\w-\w|\\[dwsDWSbAzZ./]|[.)][+]|\.\*|\(\?|\([^)]*\|[^)]*\)|[^/{]\$$`)
 
-// ofSeveral is a list of methods before a path.
+// ofSeveral matches a list of methods before a path.
 var ofSeveral = regexp.MustCompile(`^(\w+(?:\s*[|,]\s*\w+)+)\s+(\S*/.*)$`)
 
-// registered are the methods that are registered (RFC 9110 §18.2) and those that caches are purged by, without what is no request's.
+// registered are the registered methods (RFC 9110 §18.2) without * and PRI, which no request has, and the methods that
+// purge caches.
 var registered = strings.Fields(`GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY
 	ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE
 	ORDERPATCH PROPFIND PROPPATCH REBIND REPORT SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL
 	PURGE BAN URIBAN PURGEKEYS`)
 
-// slipOf is the registered method that another is one slip away from, or empty. Of the short ones of WebDAV words are too near that APIs
-// have for methods of their own.
+// slipOf is the registered method that another method is one slip away from, or empty. Short WebDAV methods are left
+// out: they are too near to words that APIs use as methods of their own.
 func slipOf(method string) string {
 	if method == "" || slices.Contains(registered, method) {
 		return ""

@@ -7,8 +7,9 @@ import (
 	"cacheproxy/policy"
 )
 
-// warnOfKeys warns of keys that writes and rows of tables name, and that no copy of any route can have. Tags are left alone: answers
-// list those as well. So are keys where no route caches: other instances may have the copies.
+// warnOfKeys warns of keys that writes or rows of tables name and that no copy of any route can have. Tags are not
+// checked, because answers list tags as well. Keys are not checked where no route caches, because other instances may
+// have the copies.
 func warnOfKeys(doc *part, list []*part, routes []*policy.Route) {
 	caches := func(r *policy.Route) bool { return r.Caches }
 	if !slices.ContainsFunc(routes, caches) {
@@ -29,12 +30,12 @@ func warnOfKeys(doc *part, list []*part, routes []*policy.Route) {
 	}
 }
 
-// warnOfUnknown is about the keys of one section. Those of queued writes are no names of copies, but are left alone as well.
+// warnOfUnknown checks the keys of one section. Keys of queued writes name no copies, but are accepted as well.
 func warnOfUnknown(section *part, routes []*policy.Route) {
 	for at, text := range section.entries("keys") {
 		named, err := policy.ParseTemplate(text)
 		if err != nil {
-			continue // which is reported
+			continue // the error is reported elsewhere
 		}
 		near, nearest := "", (*policy.Route)(nil)
 		found := slices.ContainsFunc(routes, func(r *policy.Route) bool {
@@ -53,7 +54,7 @@ func warnOfUnknown(section *part, routes []*policy.Route) {
 	}
 }
 
-// partsHint explains why a value does not stand for several parts of a key, where that may be what is thought.
+// partsHint explains why a value does not stand for several parts of a key, where the user may think so.
 func partsHint(text, near string) string {
 	parts := func(s string) int { return strings.Count(s, ":") + strings.Count(s, "/") }
 	if strings.Contains(text+near, "{") && parts(text) != parts(near) {

@@ -6,7 +6,8 @@ import (
 	"cacheproxy/policy"
 )
 
-// compileNothing refuses what contradicts a route whose writes leave all copies as they are, and what has no effect there.
+// compileNothing refuses what contradicts a route whose writes leave all copies as they are, and what has no effect
+// there.
 func compileNothing(route, doc *part, r *policy.Route) {
 	if len(doc.values) > 1 || doc.Part("otherwise").written() {
 		doc.problem("nothing", "contradicts what else is named here; remove it, or the rest")
@@ -21,7 +22,7 @@ func compileNothing(route, doc *part, r *policy.Route) {
 	}
 }
 
-// warnOfNothing says of which copies the writes of such a route leave what was there before.
+// warnOfNothing warns where copies stay outdated after writes of routes that invalidate nothing.
 func warnOfNothing(list []*part, routes []*policy.Route) {
 	holdings := policy.HoldingsOf(routes)
 	for i, r := range routes {
@@ -37,7 +38,7 @@ func warnOfNothing(list []*part, routes []*policy.Route) {
 	}
 }
 
-// heldBy finds a route that can have a copy of what another writes to.
+// heldBy finds a route, and its pattern, that can have a copy of a resource that r writes to.
 func heldBy(r *policy.Route, routes []*policy.Route, holdings *policy.Holdings) (policy.Pattern, *policy.Route) {
 	for _, holder := range routes {
 		for _, q := range holder.Patterns {
@@ -51,7 +52,8 @@ func heldBy(r *policy.Route, routes []*policy.Route, holdings *policy.Holdings) 
 	return policy.Pattern{}, nil
 }
 
-// commonPath is a path that two patterns match which share one. Where only one says what a segment is, it is that.
+// commonPath is a path that matches both of two patterns that share a path. A segment that is literal in only one
+// pattern is taken from there.
 func commonPath(p, q string) string {
 	a, b := strings.Split(p, "/"), strings.Split(q, "/")
 	if len(a) < len(b) {

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// unsettable are response fields that no route may set or remove, with what to do instead. Those of one connection are beside them.
+// unsettable are response fields that no route may set or remove, with the reason and the remedy. Hop-by-hop fields are
+// refused too.
 var unsettable = map[string]string{
 	"Content-Length": framed, "Content-Range": framed, "Content-Encoding": framed, "Content-Type": framed, "Accept-Ranges": framed, "Trailer": framed,
 	"Etag": compares, "Last-Modified": compares, "Vary": compares,
@@ -26,7 +27,7 @@ const (
 	own      = "is this proxy's own word; remove it"
 )
 
-// compileResponse says in which fields clients get other answers than the origin has given.
+// compileResponse compiles the response fields that the route sets or removes.
 func compileResponse(doc *part, r *policy.Route) {
 	if !doc.has("") {
 		return
@@ -78,7 +79,7 @@ func compileResponse(doc *part, r *policy.Route) {
 	warnOfKept(doc, r)
 }
 
-// warnOfKept warns where clients may keep what the origin has forbidden them to keep.
+// warnOfKept warns where clients may keep answers that the origin has not allowed them to keep.
 func warnOfKept(doc *part, r *policy.Route) {
 	const kept = "every answer of this route that the origin has not marked private or no-store, and no purge reaches what they keep; write no-cache, unless anybody may keep all of them"
 	lines := r.SetFields["Cache-Control"]

@@ -8,8 +8,9 @@ import (
 	"cacheproxy/policy"
 )
 
-// warnOfStrays warns, once for each upstream but the first, of paths that routes give to it by methods, and whose other methods another
-// upstream gets: the first, which has all that matches no route, or that of a route for everything.
+// warnOfStrays warns, once for each upstream but the first, of paths whose other methods go elsewhere. Routes give some
+// methods of such a path to the upstream. The rest goes to the first upstream, which gets all requests without a route,
+// or to the upstream of a route for everything.
 func warnOfStrays(list []*part, routes []*policy.Route, s *Snapshot) {
 	if len(s.Upstreams) < 2 {
 		return
@@ -40,9 +41,10 @@ func warnOfStrays(list []*part, routes []*policy.Route, s *Snapshot) {
 	}
 }
 
-// strayTo is the upstream to which methods go that no route has for a path, in place of the route's own; empty: none, or it
-// is meant. It is meant where a route for some paths has all methods of this one, where a pattern names OPTIONS, and where the
-// methods of the path are shared out among upstreams.
+// strayTo is the upstream that gets the methods of p's path for which no route has a pattern, where that is not r's own
+// upstream; empty: no such upstream, or the split is intended. A split is intended where a route for some paths has all
+// methods of this path, where a pattern names OPTIONS, and where upstreams divide the methods of the path among
+// themselves.
 func strayTo(p policy.Pattern, r *policy.Route, routes []*policy.Route, first string) string {
 	others := first
 	if p.Method() == "" {
@@ -68,13 +70,13 @@ func strayTo(p policy.Pattern, r *policy.Route, routes []*policy.Route, first st
 	return others
 }
 
-// everything reports whether a pattern has all paths of a host.
+// everything reports whether a pattern matches all paths of a host.
 func everything(p policy.Pattern) bool {
 	path := p.Path()
 	return path == "/" || strings.Count(path, "/") == 1 && strings.HasSuffix(path, "...}")
 }
 
-// addPath adds the path of a pattern, unless it is there.
+// addPath adds the path of a pattern, unless a pattern of paths covers that path.
 func addPath(paths []policy.Pattern, p policy.Pattern) []policy.Pattern {
 	if slices.ContainsFunc(paths, func(q policy.Pattern) bool { return q.CoversPath(p) }) {
 		return paths
@@ -82,8 +84,9 @@ func addPath(paths []policy.Pattern, p policy.Pattern) []policy.Pattern {
 	return append(slices.DeleteFunc(paths, p.CoversPath), p)
 }
 
-// matchOf is the patterns for all methods of the paths, as they would be written, or for OPTIONS where these would conflict with others:
-// one for all methods of a path cannot stand beside one for GET of more paths.
+// matchOf is a list of patterns for all methods of the paths, as a file would have it. Where these patterns would
+// conflict with others, the list has patterns for OPTIONS: a pattern for all methods of a path cannot stand beside one
+// for GET of more paths.
 func matchOf(paths []policy.Pattern, routes []*policy.Route) string {
 	const most = 8
 	method := ""
@@ -93,7 +96,7 @@ func matchOf(paths []policy.Pattern, routes []*policy.Route) string {
 		for _, path := range paths {
 			p, err := policy.ParsePattern(method + path.Host() + path.Path())
 			if err != nil {
-				continue // which cannot be, of a pattern that was parsed
+				continue // impossible for a pattern that was parsed
 			}
 			added.Patterns, texts = append(added.Patterns, p), append(texts, `"`+p.String()+`"`)
 		}

@@ -6,7 +6,7 @@ import (
 	"cacheproxy/policy"
 )
 
-// compileNames says under which names the route's copies are purged. What the names are made of is keyed.
+// compileNames compiles the names that purge the route's copies. The values in names become part of the storage key.
 func compileNames(doc *part, r *policy.Route) {
 	if doc.has("key") {
 		r.Key, _ = copyTemplate(doc, r, "key", doc.text("key"))
@@ -25,8 +25,8 @@ func compileNames(doc *part, r *policy.Route) {
 	}
 }
 
-// copyTemplate parses a template that is rendered when a copy is read or stored. What the template names must be part of the
-// storage key, or two requests could share a copy that has the name of only one of them.
+// copyTemplate parses a template that is rendered when a copy is read or stored. Every value in the template must be
+// part of the storage key. Otherwise two requests could share a copy that has the name of only one of them.
 func copyTemplate(doc *part, r *policy.Route, at, text string) (policy.Template, bool) {
 	t, ok := compileTemplate(doc, r, at, text)
 	for _, p := range t.Placeholders() {
@@ -50,7 +50,7 @@ func copyTemplate(doc *part, r *policy.Route, at, text string) (policy.Template,
 	return t, ok
 }
 
-// sourceOf is how a template says that a value is of a body.
+// sourceOf is the word for a body in a template.
 func sourceOf(p policy.Placeholder) string {
 	if p.Kind == policy.FromResponse {
 		return "response"
@@ -58,7 +58,7 @@ func sourceOf(p policy.Placeholder) string {
 	return "body"
 }
 
-// declare adds a name to what is keyed.
+// declare adds a name to the keyed names.
 func declare(names []string, name string) []string {
 	if slices.Contains(names, name) {
 		return names
@@ -86,7 +86,7 @@ func compileTemplate(doc *part, r *policy.Route, at, text string) (t policy.Temp
 	return t, true
 }
 
-// undependable reports whether a value that the template names may be missing in a request of the route.
+// undependable reports whether a request of the route may lack a value that the template names.
 func undependable(t policy.Template) bool {
 	return slices.ContainsFunc(t.Placeholders(), func(p policy.Placeholder) bool {
 		return p.Kind != policy.FromWildcard && p.Kind != policy.FromHost

@@ -9,17 +9,18 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// unkeyable are request fields that say how a message travels or which part of a copy is wanted, not which copy.
+// unkeyable are request fields that say how a message travels or which part of a copy the client wants, not which copy.
 var unkeyable = []string{
 	"Connection", "Content-Length", "Expect", "Host", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
 	"If-Unmodified-Since", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Range", "Te",
 	"Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// maxKeyed is how many headers, and how many cookies, may be part of a storage key.
+// maxKeyed bounds the headers, and the cookies, in a storage key.
 const maxKeyed = 64
 
-// compileQuery says which query parameters are keyed. Where only exclude is written, the rest is keyed.
+// compileQuery compiles which query parameters are keyed. Where the file has only exclude, all other parameters are
+// keyed.
 func compileQuery(doc *part) policy.Query {
 	q := policy.Query{Include: doc.list("include"), Exclude: doc.list("exclude"), Sort: doc.flag("sort"), Unlisted: read[policy.Unlisted](doc, "unlisted")}
 	if len(q.Include) == 0 && len(q.Exclude) > 0 && !doc.has("unlisted") {
@@ -71,12 +72,12 @@ func keyed(q policy.Query, name string) bool {
 	return lists(q.Include) || q.Unlisted == policy.UnlistedKey && !lists(q.Exclude)
 }
 
-// saidByProxies is what a proxy in front says of the URL that its users know: answers have links made of it. Requests that come past
-// that proxy are not believed, and have none of these.
+// saidByProxies are the fields in which a proxy in front describes the URL that its users see. Origins make links from
+// these fields. The proxy removes these fields from requests that do not come through a trusted proxy.
 var saidByProxies = []string{"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Scheme", "X-Forwarded-Ssl"}
 
-// compileVariant says which request headers and cookies are part of the storage key. trusting: there are proxies that are believed
-// whom they forward for.
+// compileVariant compiles which request headers and cookies are part of the storage key. trusting: the configuration
+// has trusted proxies.
 func compileVariant(doc *part, r *policy.Route, trusting bool) {
 	r.ForwardHeaders, r.OnUnlisted = read[policy.Forwarding](doc, "forward_headers"), read[policy.Unlisted](doc, "unlisted_headers")
 	if r.ForwardHeaders == policy.ForwardAll && doc.has("unlisted_headers") {
@@ -108,7 +109,7 @@ func compileVariant(doc *part, r *policy.Route, trusting bool) {
 	}
 }
 
-// compileIgnoredHeaders lists the request headers that the route declares not to matter.
+// compileIgnoredHeaders lists the request headers that do not matter, according to the route.
 func compileIgnoredHeaders(doc *part, r *policy.Route) (ignored []string) {
 	for at, name := range doc.entries("ignore_headers") {
 		prefix, family := strings.CutSuffix(name, "*")
@@ -135,7 +136,7 @@ func compileIgnoredHeaders(doc *part, r *policy.Route) (ignored []string) {
 	return ignored
 }
 
-// compileRelaxations says what a route does less strictly than RFC 9111. Each of them is warned about.
+// compileRelaxations compiles the settings that are less strict than RFC 9111. warnOfRelaxations warns about each.
 func compileRelaxations(doc *part, r *policy.Route) {
 	r.IgnoreHeaders = compileIgnoredHeaders(doc, r)
 	ignored := read[listOrAll](doc, "ignore_cookies")
@@ -164,7 +165,7 @@ func compileRelaxations(doc *part, r *policy.Route) {
 	}
 }
 
-// warnOfRelaxations warns about everything in the route that is less safe than the default.
+// warnOfRelaxations warns about every setting of the route that is less safe than the default.
 func warnOfRelaxations(doc *part, r *policy.Route) {
 	if doc.report.at(doc.path).source != "" { // without a file there is nothing to reconsider
 		return
@@ -185,7 +186,8 @@ func warnOfRelaxations(doc *part, r *policy.Route) {
 		{r.FencesWrites && !r.RefusesWrites, "store_down", "writes go through while the store cannot be told, and reads elsewhere may be stale until it can"},
 		{r.TTL > longTTL && r.Key.Zero() && len(r.Tags) == 0, "ttl", "copies live for more than 24h and have neither key nor tags of the route to purge them by; add key:, or make sure that responses carry tags"},
 	} {
-		if c.relaxed && (r.Caches || c.key == "failed_writes") { // writes of a route without copies are to those of others
+		// A route without copies may write to the copies of other routes, so that failed_writes matters there too.
+		if c.relaxed && (r.Caches || c.key == "failed_writes") {
 			doc.warn(c.key, "%s", c.text)
 		}
 	}

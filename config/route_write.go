@@ -7,17 +7,18 @@ import (
 	"cacheproxy/policy"
 )
 
-// compileWrites says what a write does to copies.
+// compileWrites compiles what a write does to copies.
 func compileWrites(doc *part, r *policy.Route, all []*part, timeout time.Duration) {
 	r.FailedWrite, r.OnWrite = read[policy.FailedWrite](doc, "failed_writes"), compileOnWrite(doc, r)
 	if doc.has("store_down") {
 		r.RefusesWrites = doc.flag("store_down")
 	}
 	if r.SerializesWrites = doc.flag("serialize_writes"); r.SerializesWrites && !doc.has("store_down") {
-		r.RefusesWrites = true // what cannot be known of the others would have two at the upstream
+		r.RefusesWrites = true // without the store, two instances could write at once
 	}
 	doc.setInForce("store_down", r.RefusesWrites)
-	// A fence must outlast a write whose outcome is unknown, which the origin may still carry out after its timeout.
+	// A fence must outlast a write whose outcome is unknown: the origin may still carry out the write after its
+	// timeout.
 	r.FenceHold = durationOr(doc, "fence_hold", 2*timeout)
 	if doc.has("invalidates") {
 		section := doc.Part("invalidates")
@@ -27,9 +28,9 @@ func compileWrites(doc *part, r *policy.Route, all []*part, timeout time.Duratio
 	}
 }
 
-// compileOnWrite refuses what has no effect, and warns where answers to writes cannot be kept: without a fence around a write, they
-// are kept by RFC 9110 §9.3.3 alone, where nothing was configured, and nowhere else. That is no error, since a route without
-// the copy does all that it promises.
+// compileOnWrite refuses on_write where it has no effect, and warns where answers to writes cannot be kept. Without a
+// fence around writes, an answer is kept only by RFC 9110 §9.3.3, and only where nothing was configured. The warning is
+// no error, since a route without that copy keeps all its promises.
 func compileOnWrite(doc *part, r *policy.Route) policy.OnWrite {
 	rule := read[policy.OnWrite](doc, "on_write")
 	stores := rule == policy.OnWriteStore
@@ -83,7 +84,7 @@ func compileInvalidates(doc *part, r *policy.Route, all []*part) *policy.Invalid
 	return inv
 }
 
-// compileTargets is one list of what a write makes unusable, and all templates in it.
+// compileTargets compiles one list of names that a write invalidates, and returns all templates in the list.
 func compileTargets(doc *part, r *policy.Route, all []*part) (*policy.Invalidates, []policy.Template) {
 	templates := func(name string) (list []policy.Template) {
 		for at, text := range doc.entries(name) {

@@ -13,46 +13,47 @@ import (
 	"cacheproxy/writebehind"
 )
 
-// Snapshot is one valid configuration. It is immutable and safe for concurrent use; a request sees one Snapshot from
+// Snapshot is one valid configuration, immutable and safe for concurrent use. A request sees one Snapshot from
 // beginning to end.
 type Snapshot struct {
 	Listen          string         // host:port of the data listener
 	TLS             *TLS           // nil: plain HTTP
 	H2C             bool           // HTTP/2 without TLS on the data listener
 	HitPath         bool           // hits are answered below net/http
-	TrustedProxies  []netip.Prefix // whose X-Forwarded-* and Forwarded are believed
-	ProxyProtocol   []netip.Prefix // who introduces clients by the PROXY protocol
+	TrustedProxies  []netip.Prefix // peers whose X-Forwarded-* and Forwarded are believed
+	ProxyProtocol   []netip.Prefix // balancers that introduce clients by the PROXY protocol
 	DrainDelay      time.Duration  // from SIGTERM, or not ready, to the end of accepting
-	ShutdownTimeout time.Duration  // from the end of accepting to cutting off what is still at work
+	ShutdownTimeout time.Duration  // from the end of accepting to cutting off open requests
 	Limits          server.Limits  // of the data listener
 	MaxBody         int64          // of a request, in bytes; 0: any size
-	TagHeaders      []string       // in which responses list tags, canonical
-	CacheStatus     cacheStatus    // what clients are told in Cache-Status
+	TagHeaders      []string       // response fields that list tags, canonical
+	CacheStatus     cacheStatus    // the content of Cache-Status for clients
 	Admin           admin
 	Log             Log
 	Tracing         *tracing // nil: none
 	Memory          memory
 	Valkey          *Valkey            // nil: this process runs alone
-	Records         *Records           // of boards; nil: there is nowhere to keep them
-	Postgres        *Postgres          // nil: no database says what has changed
-	Upstreams       []upstream.Options // at least one; what matches no route goes to the first
+	Records         *Records           // of boards; nil: no place for boards
+	Postgres        *Postgres          // nil: no database reports changes
+	Upstreams       []upstream.Options // at least one; requests that match no route go to the first
 	Routes          []*policy.Route    // in the order of the file
 	Table           *policy.Table      // of Routes
-	// Behind says, of the routes that answer writes before their upstream does, how; by name.
+	// Behind has the rules of the routes that answer writes before their upstream does, by name.
 	Behind map[string]*writebehind.Rules
-	// Boards says, of the routes that keep boards, which and how; by name.
+	// Boards has the boards of the routes that keep boards, by name.
 	Boards map[string]*api.Route
-	// Settle says, of the upstreams that need it, for how long after a change their answers may still be those from before.
+	// Settle has, by upstream, how long after a change the upstream's answers may still be from before the change.
+	// Upstreams without such a delay are left out.
 	Settle map[string]time.Duration
 
-	// Warnings are relaxed safeties and other things worth a second look, in the order of their lines.
+	// Warnings are relaxed safeties and other settings worth a second look, in the order of their lines.
 	Warnings Problems
 
-	// Sources are the files that it was made of.
+	// Sources are the files that the snapshot was made of.
 	Sources Sources
 
 	text []byte // of the file
-	doc  *part  // for what is shown, and for what changes
+	doc  *part  // for View, Waiting and Changes
 }
 
 // admin is the operator's listener.
@@ -62,14 +63,14 @@ type admin struct {
 	Tokens []Token // empty only where Listen is a loopback address
 }
 
-// Token lets its bearer do what Allow says.
+// Token lets its bearer do what Allow contains.
 type Token struct {
 	Name    string
-	Secret  secret // empty: From stands for it, and Sites bind it
+	Secret  secret // empty: From and Sites identify the caller instead
 	Allow   Permission
-	From    []netip.Prefix // where callers have to be; empty: anywhere
-	Sites   []string       // whose URLs may be purged; empty, with Tags, and not AnyTags: of all
-	Tags    []string       // how the tags begin that may be
+	From    []netip.Prefix // networks that callers must be in; empty: any
+	Sites   []string       // hosts whose URLs the token may purge; empty, with Tags, and not AnyTags: all hosts
+	Tags    []string       // beginnings of the tags that the token may purge
 	AnyTags bool
 }
 
@@ -85,14 +86,14 @@ func (secret) GoString() string { return "[redacted]" }
 // MarshalText hides the secret from JSON and logs.
 func (secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
-// Permission is what a token may do: a set.
+// Permission is the set of what a token may do.
 type Permission uint8
 
 const (
 	AllowPurge    Permission = 1 << iota // purge
 	AllowMode                            // change the mode of routes, reload
 	AllowRead                            // explain, configuration, profiles
-	AllowPurgeAll                        // purge everything of a host or of all; and what AllowPurge is for
+	AllowPurgeAll                        // purge everything of a host or of all hosts; includes AllowPurge
 	allowAll      = AllowPurge | AllowMode | AllowRead | AllowPurgeAll | 1<<7
 )
 
@@ -103,7 +104,7 @@ func (p Permission) Has(x Permission) bool { return p&x == x }
 type LogFormat uint8
 
 const (
-	LogJSON LogFormat = iota // one JSON object per line. The zero value.
+	LogJSON LogFormat = iota // zero value: one JSON object on each line
 	LogText                  // logfmt
 	LogOff                   // nothing, not even errors
 )
@@ -119,9 +120,9 @@ type Log struct {
 
 // memory bounds the copies in this process.
 type memory struct {
-	Size      int64 // bytes of all copies
-	MaxObject int64 // bytes of one; larger responses stream through unstored
-	// GoLimit is the memory limit to set for the Go runtime, in bytes; 0: leave it alone.
+	Size      int64 // bytes of all copies together
+	MaxObject int64 // bytes of one copy; larger responses stream through unstored
+	// GoLimit is the memory limit to set for the Go runtime, in bytes; 0: the runtime's limit stays unchanged.
 	GoLimit int64
 }
 
@@ -134,7 +135,7 @@ func (s *Snapshot) Upstream(name string) (upstream.Options, bool) {
 	return s.Upstreams[i], true
 }
 
-// LongestSettle is the longest of all upstreams: for invalidations that may be about any of them.
+// LongestSettle is the longest settle time of all upstreams, for invalidations that may concern any upstream.
 func (s *Snapshot) LongestSettle() (longest time.Duration) {
 	for _, d := range s.Settle {
 		longest = max(longest, d)

@@ -6,15 +6,16 @@ import (
 	"path/filepath"
 )
 
-// Source is where a configuration comes from, to be read as often as it changes. Either File or Upstream is set.
+// Source is where a configuration comes from. Read can be called again after every change. Either File or Upstream is
+// set.
 type Source struct {
 	File     string // path of the YAML file
 	Upstream string // without a file: the URL of the origin to cache plainly
 	Overrides
 }
 
-// Read makes the configuration. The sources are there even when it fails: a change of one may mend it. Errors are those of
-// Load.
+// Read makes the configuration. Read returns the sources even with an error, since a change of a source may fix the
+// configuration. Errors are those of Load.
 func (s Source) Read() (*Snapshot, Sources, error) {
 	if s.File == "" {
 		return forUpstream(s.Upstream, s.Overrides)
@@ -24,14 +25,15 @@ func (s Source) Read() (*Snapshot, Sources, error) {
 		return nil, Sources{map[string]digest{s.File: {}}}, fmt.Errorf("read configuration: %w", err)
 	}
 	snapshot, sources, err := s.parse(text)
-	if _, kind := readRegular(s.File, 0); !errors.Is(kind, errNotRegular) { // what came through a pipe is not there again
+	if _, kind := readRegular(s.File, 0); !errors.Is(kind, errNotRegular) { // a pipe cannot be read a second time
 		sources.digests[s.File] = digestOf(text, nil)
 	}
 	return snapshot, sources, err
 }
 
-// Renew makes the configuration that before was made of, of what the files beside it hold now: secrets and certificates.
-// It is for when the file itself has become invalid, which must not keep a certificate from being replaced.
+// Renew makes the configuration again from the text of before and the present content of the files beside it: secrets
+// and certificates. Callers use Renew when the file itself has become invalid, which must not keep a certificate from
+// being replaced.
 func (s Source) Renew(before *Snapshot) (*Snapshot, error) {
 	if s.File == "" {
 		snapshot, _, err := forUpstream(s.Upstream, s.Overrides)

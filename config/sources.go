@@ -10,14 +10,15 @@ import (
 	"path/filepath"
 )
 
-// Sources are the files that a configuration was made of: its own, secrets, certificates. They know what each held when it
-// was read. The zero value has none. It is immutable and safe for concurrent use.
+// Sources are the files that a configuration was made of: its own, secrets, certificates. Sources know the content of
+// each file at the time of reading. The zero value has no files. Sources are immutable and safe for concurrent use.
 type Sources struct{ digests map[string]digest }
 
-// digest stands for what a file held. Zero: it could not be read.
+// digest stands for the content of a file. Zero: the file could not be read.
 type digest [sha256.Size]byte
 
-// Changed reads the files again and tells whether one does not hold what it did, or cannot be read any more, or can again.
+// Changed reads the files again. Changed reports whether a file has other content, has become unreadable or has become
+// readable.
 func (s Sources) Changed() bool {
 	for path, before := range s.digests {
 		if text, err := readRegular(path, maxFile); digestOf(text, err) != before {
@@ -27,7 +28,7 @@ func (s Sources) Changed() bool {
 	return false
 }
 
-// And is the files of both; where both have one, as o knows it.
+// And has the files of both. For a file in both, the digest is o's.
 func (s Sources) And(o Sources) Sources {
 	all := make(map[string]digest, len(s.digests)+len(o.digests))
 	maps.Copy(all, s.digests)
@@ -42,7 +43,7 @@ func digestOf(text []byte, err error) digest {
 	return sha256.Sum256(text)
 }
 
-// errNotRegular is of files that could block their reader, or never end.
+// errNotRegular is the error for files that could block their reader or never end.
 var errNotRegular = errors.New("not a regular file")
 
 func readRegular(path string, limit int64) ([]byte, error) {
@@ -70,19 +71,19 @@ func readFile(path string, limit int64) (text []byte, err error) {
 	return text, err
 }
 
-// files reads what lies beside the configuration, and knows what it has read.
+// files reads the files beside the configuration and records what was read.
 type files struct {
 	dir     string            // relative paths begin here
 	digests map[string]digest // by path
-	filled  map[string]bool   // the variables of the environment that were filled in, by name
-	absent  bool              // what is not there is no problem; see Overrides.WithoutSecrets
+	filled  map[string]bool   // names of the environment variables that were filled in
+	absent  bool              // missing files and variables are no problem; see Overrides.WithoutSecrets
 }
 
 func newFiles(dir string) *files {
 	return &files{dir: dir, digests: map[string]digest{}, filled: map[string]bool{}}
 }
 
-// absolute is a path of the configuration as the process can use it.
+// absolute resolves a path of the configuration against its folder.
 func (f *files) absolute(path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
@@ -90,7 +91,7 @@ func (f *files) absolute(path string) string {
 	return filepath.Join(f.dir, path)
 }
 
-// read is what a file holds, which becomes one of the sources.
+// read reads a file and adds it to the sources.
 func (f *files) read(path string, limit int64) ([]byte, error) {
 	text, err := readRegular(path, limit)
 	f.digests[path] = digestOf(text, err)

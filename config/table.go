@@ -1,7 +1,7 @@
 package config
 
-// top is the table of keys: what may stand at the top of a file, and with it everything below. A key is added by its row, by its
-// use where the section is compiled, and by its line in config.example.yaml.
+// top is the table of keys: the keys at the top of a file, and through them all keys below. A new key needs a row, its
+// use where its section is compiled, and a line in config.example.yaml.
 var top = section{
 	{name: "listen", is: aText, byDefault: "127.0.0.1:8080", refuse: notAnAddress, takes: atStart, means: "host:port where clients connect; :8080 stands for every interface. HTTP/1.1; with tls or h2c also HTTP/2."},
 	{name: "tls", is: aSection(listenerTLSKeys), takes: switched, quiet: true, means: "The certificate of the listener. With it, clients may speak HTTP/2."},
@@ -28,14 +28,15 @@ var top = section{
 	{name: "routes", is: sections(routeKeys), byDefault: "[]", means: "What is done with which requests. The most specific pattern wins, whatever the order; of the same pattern routes with where come first, in their order."},
 }
 
-// Files are read again when they change. Connections that are open go on with what they began with.
+// The proxy reads the files again when they change. Open connections keep the settings that they began with.
 var listenerTLSKeys = section{
 	{name: "cert", is: aText, means: "PEM file of the chain, the server's own certificate first."},
 	{name: "key", is: aText, means: "PEM file of its private key."},
 	{name: "min_version", is: aTLSVersion, byDefault: "1.2", means: "The oldest TLS that is spoken; 1.3 shuts out old clients."},
 }
 
-// Connections that are open keep the timeouts they began with, and a lower number could not be kept to.
+// Limits need a restart: open connections keep the timeouts that they began with, and more may be open than a lower
+// limit allows.
 var limitsKeys = section{
 	{name: "max_connections", is: aNumber, byDefault: "10000", positive: true, zeroWould: "let nobody in", means: "Connections at a time. For one more, those that have waited longest without a request are closed, up to a 64th of all; while all are at work it waits. As many requests of HTTP/2; one more: 503. Lowered to what ulimit -n leaves."},
 	{name: "max_connections_per_client", is: aNumber, byDefault: "0", means: "Connections of one address; not where clients come through a balancer or NAT. 0: no limit."},
@@ -71,7 +72,7 @@ var logKeys = section{
 	{name: "others", is: aShare, byDefault: "100%", means: "The share of everything else. Errors (500 and above, broken off, refused) are always written."},
 }
 
-// Spans under way belong to the exporter that runs.
+// Tracing needs a restart: spans under way belong to the running exporter.
 var tracingKeys = section{
 	{name: "endpoint", is: aText, means: "URL of the collector; without a path: /v1/traces."},
 	{name: "protocol", is: aWordOf(exportProtocols), byDefault: "http/protobuf", means: "How spans go there."},

@@ -2,7 +2,8 @@ package config
 
 import "time"
 
-// A reload has the database asked over connections of its own; what a row names is what the routes in force are named by.
+// These keys change with a reload: a feed with another url connects anew, and rows are named as the routes in force
+// name copies.
 var postgresKeys = section{
 	{name: "url", is: aText, required: `is missing; write url: "postgres://cacheproxy@127.0.0.1:5432/shop?sslmode=verify-full"`, means: "As libpq has it: several hosts, target_session_attrs, sslmode, passfile. It may be that of a pooler."},
 	{name: "password", is: aSecret, means: "Here a secret needs no escapes, as it does in url."},

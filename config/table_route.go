@@ -2,7 +2,7 @@ package config
 
 import "cacheproxy/policy"
 
-// The policies that heed a key, where not all do.
+// The policies that use a key, for keys that not all policies use.
 var (
 	caching  = []policy.Kind{policy.CacheAside, policy.ReadThrough, policy.WriteThrough, policy.RefreshAhead, policy.WriteBehind}
 	unfenced = []policy.Kind{policy.Bypass, policy.CacheAside, policy.ReadThrough, policy.RefreshAhead}
@@ -115,5 +115,5 @@ var targetKeys = section{
 	{name: "routes", is: aList, means: "Every copy of a route."},
 }
 
-// otherwiseKeys name what every request has.
+// otherwiseKeys are target keys without placeholders that a request may lack.
 var otherwiseKeys = append(section{{name: "keys", is: aList, means: "Templates of keys of copies."}}, targetKeys[1:]...)

@@ -21,7 +21,7 @@ var upstreamKeys = slices.Concat(section{
 	{name: "server_name", is: aText, derived: "the host of url", refuse: notAServer, means: serverNameMeans},
 })
 
-// placeKeys bound what is at work behind an upstream, or behind those that share a limit.
+// placeKeys bound the requests at work behind an upstream, or behind the upstreams of a shared limit.
 var placeKeys = section{
 	{name: "max_in_flight", is: aNumber, positive: true, zeroWould: "let nothing through", quiet: true, means: "Concurrent requests to all addresses together: about what the database behind can work on. Without it no request of a client waits for a place, or is refused one."},
 	{name: "max_queue", is: aNumber, byDefault: "256", means: "Requests that wait for a place, classes, routes and clients taking turns; beyond it: 503 with Retry-After, or a copy that stale_if_error allows. 0: none wait. With max_in_flight."},
@@ -31,12 +31,12 @@ var placeKeys = section{
 	{name: "limit_passing", is: aFlag, byDefault: "false", means: "Have the limit and the timeouts hold what the proxy only lets by, too: routes that are observed or off, requests outside of the share of a mode, and those that match no route. Else those count, and are neither made to wait nor refused. With max_in_flight."},
 }
 
-// sharedLimitKeys are called so because limits, at the top, are those of clients.
+// sharedLimitKeys are not called limitsKeys because limits, at the top, are the limits of clients.
 var sharedLimitKeys = slices.Concat(section{
 	{name: "name", is: aText, required: "is missing; write name: db", refuse: notAName("db"), means: "In limit: of the upstreams that share it."},
 }, requiring("max_in_flight", "is missing; write about what the database behind can work on at once, such as max_in_flight: 64", placeKeys))
 
-// requiring is the keys of a section, of which one has to be written.
+// requiring is the keys of a section with one of them required.
 func requiring(name, otherwise string, keys section) section {
 	keys = slices.Clone(keys)
 	k, _ := keys.row(name)

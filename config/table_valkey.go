@@ -2,7 +2,7 @@ package config
 
 import "time"
 
-// The fleet that this instance has joined goes by these keys. Connections that are made anew show the certificate of then.
+// These keys need a restart: the fleet that this instance has joined depends on them.
 var valkeyKeys = section{
 	{name: "url", is: aText, means: "valkey://host:port/database; valkeys:// for TLS; user:password@ before the host; several hosts, comma-separated: a cluster. Valkey 7.2 or later, or Redis 7."},
 	{name: "sentinel", is: aSection(sentinelKeys), quiet: true, means: "Instead of url: the sentinels know where the server is."},
@@ -20,7 +20,7 @@ var valkeyKeys = section{
 	{name: "instance", is: aText, derived: "the machine's name", refuse: notAName("${HOSTNAME}"), means: "Of this process, in receipts of purges; each process adds something of its own."},
 }
 
-// Connections that are made anew show the certificate of then.
+// New connections to the server present the client certificate of the last reload.
 var serverTLSKeys = section{
 	{name: "ca", is: aText, derived: "the system's authorities", means: caMeans},
 	{name: "cert", is: aText, takes: afterReload, means: certMeans},

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// maxPEM bounds a file of certificates or keys.
+	// maxPEM bounds the size of a file of certificates or keys, in bytes.
 	maxPEM = 1 << 20
-	// expiresSoon is how long before its end a certificate is warned about.
+	// expiresSoon is how long before its expiry check warns about a certificate.
 	expiresSoon = 7 * 24 * time.Hour
 )
 
-// TLS is the certificate chain of a listener, and what it demands of clients.
+// TLS is the certificate chain of a listener, and the oldest version that clients may speak.
 type TLS struct {
-	cert, key   string // the files it was read from, as absolute paths or relative to the working directory
+	cert, key   string // files of the pair, as absolute paths or relative to the working directory
 	Certificate tls.Certificate
 	MinVersion  uint16 // tls.VersionTLS12 or tls.VersionTLS13
 }
@@ -45,7 +45,8 @@ func compileListenerTLS(doc *part, beside *files) *TLS {
 	return t
 }
 
-// compilePair reads the certificate chain and the key that a section names; nil, and a problem, where it cannot.
+// compilePair reads the certificate chain and the key that a section names. On failure it reports a problem and returns
+// nil.
 func compilePair(doc *part, beside *files) *tls.Certificate {
 	switch {
 	case doc.spoiled("cert") || doc.spoiled("key"):
@@ -66,7 +67,7 @@ func compilePair(doc *part, beside *files) *tls.Certificate {
 		doc.problem("cert", "is not a certificate for the key in %s (%w); write the PEM files of a chain, the server's own certificate first, and of its key", doc.at("key"), err)
 		return nil
 	}
-	// Clients refuse a certificate that has expired.
+	// Clients refuse an expired certificate.
 	switch left, end := time.Until(pair.Leaf.NotAfter), pair.Leaf.NotAfter.Format(time.RFC3339); {
 	case left <= 0:
 		doc.warn("cert", "expired on %s: clients refuse it; renew it", end)
@@ -76,8 +77,8 @@ func compilePair(doc *part, beside *files) *tls.Certificate {
 	return &pair
 }
 
-// readPEM is the file of certificates or keys that a key names, whose content counts as the key's value; nil, and a problem, where it
-// cannot be read.
+// readPEM reads the file of certificates or keys that a key names; the file's content counts as the key's value. On
+// failure readPEM reports a problem and returns nil.
 func readPEM(doc *part, name string, beside *files) []byte {
 	text, err := beside.read(beside.absolute(doc.text(name)), maxPEM)
 	switch {
@@ -92,8 +93,8 @@ func readPEM(doc *part, name string, beside *files) []byte {
 	return text
 }
 
-// compileClientTLS is what the keys of a section for a connection of the proxy come to. Without server_name the transport verifies, and
-// sends as SNI, the host that it connects to, whatever Host the requests carry.
+// compileClientTLS compiles the TLS settings for the proxy's connections to a server. Without server_name the transport
+// verifies, and sends as SNI, the host that it connects to, whatever Host the requests carry.
 func compileClientTLS(doc *part, beside *files) *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: doc.text("server_name")}
 	for _, name := range clientTLSKeys {
@@ -117,5 +118,5 @@ func compileClientTLS(doc *part, beside *files) *tls.Config {
 	return c
 }
 
-// clientTLSKeys say how the proxy speaks TLS to a server.
+// clientTLSKeys are the keys for TLS from the proxy to a server.
 var clientTLSKeys = []string{"ca", "cert", "key", "server_name"}

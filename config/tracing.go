@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// exportProtocol is how spans go to a collector.
+// exportProtocol is the protocol of spans to a collector.
 type exportProtocol uint8
 
 const (
-	overHTTP exportProtocol = iota // OTLP/HTTP with protobuf. The zero value
+	overHTTP exportProtocol = iota // zero value: OTLP/HTTP with protobuf
 	overGRPC
 )
 
-// The words are those of OTEL_EXPORTER_OTLP_PROTOCOL.
+// exportProtocols has the words of OTEL_EXPORTER_OTLP_PROTOCOL.
 var exportProtocols = []choice[exportProtocol]{{"http/protobuf", overHTTP}, {"grpc", overGRPC}}
 
-// tracing says where traces go.
+// tracing is the way of traces to a collector.
 type tracing struct {
 	Endpoint *url.URL      // of an OTLP receiver
-	GRPC     bool          // which speaks gRPC, and HTTP otherwise
+	GRPC     bool          // the receiver speaks gRPC; false: HTTP
 	Timeout  time.Duration // of one export
-	Sample   float64       // 0 to 1: the share of the requests that do not belong to a trace already
+	Sample   float64       // 0 to 1: share of the requests that do not belong to a trace already
 	Service  string
 	Headers  map[string]secret // sent with every export
 }

@@ -9,7 +9,8 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// compileUpstream is one API behind, of which limits are shared ones. shared: there are other instances.
+// compileUpstream compiles one upstream. limits are the shared limits that an upstream may name. shared: the
+// configuration has valkey, so that there may be other instances.
 func compileUpstream(doc *part, beside *files, limits []*part, shared bool) upstream.Options {
 	checkKeys(doc)
 	o := upstream.Options{
@@ -21,9 +22,9 @@ func compileUpstream(doc *part, beside *files, limits []*part, shared bool) upst
 	}
 	compilePlaces(doc, limits, shared, &o)
 	if o.MaxConnectionAge == 0 {
-		o.MaxConnectionAge = -1 // as long as it lasts
+		o.MaxConnectionAge = -1 // no maximum
 	}
-	// The time for connecting counts in both timeouts.
+	// Both timeouts include the time for connecting.
 	o.DialTimeout = durationOr(doc, "connect_timeout", min(upstream.DefaultDialTimeout, o.Timeout/2))
 	if doc.has("connect_timeout") && o.DialTimeout > o.Timeout {
 		doc.problem("connect_timeout", "is longer than timeout, which is %s and ends a request first; write a shorter one, or raise timeout", o.Timeout)
@@ -50,13 +51,13 @@ func compileUpstream(doc *part, beside *files, limits []*part, shared bool) upst
 	return o
 }
 
-// compilePlaces is the limit of an upstream: its own, or the shared one that it names.
+// compilePlaces compiles the limit of an upstream: its own, or the shared limit that it names.
 func compilePlaces(doc *part, limits []*part, shared bool, o *upstream.Options) {
 	if !doc.has("limit") {
 		limitOf(doc, shared, o)
 		if o.MaxInFlight == 0 && !doc.spoiled("max_in_flight") {
 			const without = "no request that a client makes waits or is refused, so that whoever loses the cache loses the database; write about what that can work on at once. What it has had at most is in cacheproxy_origin_in_flight_peak"
-			if source := doc.report.at(doc.path).source; source != "" { // of which the finding begins with the name
+			if source := doc.report.at(doc.path).source; source != "" { // the finding begins with the source
 				doc.warn("max_in_flight", "leaves max_in_flight unset, which only a file can set (serve --config FILE): "+without)
 			} else {
 				doc.warn("max_in_flight", "is not set: "+without)
@@ -90,7 +91,7 @@ func compilePlaces(doc *part, limits []*part, shared bool, o *upstream.Options) 
 	}
 }
 
-// compileSharedLimits checks the shared limits, of which each has to be of use.
+// compileSharedLimits checks the shared limits. Each must be the limit of an upstream.
 func compileSharedLimits(doc *part, shared bool) []*part {
 	all := doc.sections("shared_limits")
 	for _, l := range all {
@@ -104,7 +105,7 @@ func compileSharedLimits(doc *part, shared bool) []*part {
 	return all
 }
 
-// limitOf checks a limit, and writes it to o.
+// limitOf checks a limit and writes the limit to o.
 func limitOf(doc *part, shared bool, o *upstream.Options) {
 	if !doc.has("max_in_flight") && !doc.spoiled("max_in_flight") {
 		for _, name := range []string{"max_queue", "queue_timeout", "fleet_max_in_flight", "limit_passing"} {
@@ -120,7 +121,7 @@ func limitOf(doc *part, shared bool, o *upstream.Options) {
 	readLimit(doc, o)
 }
 
-// readLimit writes a limit that was checked to o.
+// readLimit writes a checked limit to o.
 func readLimit(doc *part, o *upstream.Options) {
 	o.MaxInFlight, o.LimitPassing = doc.number("max_in_flight"), doc.flag("limit_passing")
 	o.MaxQueue, o.QueueTimeout = noneOrMore(doc.number("max_queue")), doc.duration("queue_timeout")
@@ -128,7 +129,8 @@ func readLimit(doc *part, o *upstream.Options) {
 	switch {
 	case doc.has("max_streams"):
 		if o.MaxStreams = noneOrMore(doc.number("max_streams")); o.MaxStreams < 0 {
-			doc.beside["max_streams"] = []Field{{"max_streams", 0}} // which is not shown as a number that was not written
+			// The key is quiet: without this field, GET /config would not show a zero that was written.
+			doc.beside["max_streams"] = []Field{{"max_streams", 0}}
 		}
 	case o.MaxInFlight > 0:
 		o.MaxStreams = upstream.DefaultMaxStreams
@@ -136,7 +138,7 @@ func readLimit(doc *part, o *upstream.Options) {
 	}
 }
 
-// noneOrMore is n where zero means none, which the options of an upstream write as -1.
+// noneOrMore is n, or for zero, which means none, the -1 of upstream options.
 func noneOrMore(n int) int {
 	if n == 0 {
 		return -1
@@ -144,8 +146,8 @@ func noneOrMore(n int) int {
 	return n
 }
 
-// compileAddresses are the URLs of one upstream, without those that are refused. The first is shown as the upstream's, and the others
-// beside it, without user information.
+// compileAddresses lists the usable URLs of one upstream. GET /config shows the first as the url and the others beside
+// it, without user information.
 func compileAddresses(doc *part) (urls []*url.URL) {
 	list := doc.list("url")
 	if doc.spoiled("url") {
@@ -186,7 +188,7 @@ func compileHealth(doc *part) upstream.HealthCheck {
 		return upstream.HealthCheck{}
 	}
 	doc.there = true
-	if path, _, query := strings.Cut(h.Path, "?"); query { // where a service may want a token
+	if path, _, query := strings.Cut(h.Path, "?"); query { // a service may want a token in the query
 		doc.setInForce("path", path+"?"+secret("").String())
 	}
 	return h

@@ -15,17 +15,17 @@ import (
 type Valkey struct {
 	Server   valkey.Server
 	Prefix   string        // of every key
-	Timeout  time.Duration // of one read, which then is a miss
+	Timeout  time.Duration // of one read; a slower read is a miss
 	Lease    time.Duration // how long copies may be used without news of purges
 	Required bool          // do not start without it
-	Replicas int           // how many must have an entry before it is acknowledged
-	Compress bool          // copies, with zstd
-	Secrets  []string      // that sign what is kept there, the first, and verify it; empty: nothing is signed
-	Signed   bool          // what has no signature is refused
-	Instance string        // the name of this process but for what makes it unique; empty: the machine's
+	Replicas int           // number of replicas that must have an entry before it is acknowledged
+	Compress bool          // copies are compressed with zstd
+	Secrets  []string      // sign (the first) and verify (any) entries and copies; empty: nothing is signed
+	Signed   bool          // entries and copies without a signature are refused
+	Instance string        // name of this process, without its unique part; empty: the machine's name
 }
 
-// Shown is where the server is, without secrets.
+// Shown is the address of the server, without secrets.
 func (v *Valkey) Shown() string {
 	s, hosts := v.Server, strings.Join(v.Server.Addresses, ",")
 	if s.Sentinel != nil {
@@ -45,13 +45,14 @@ func (v *Valkey) Shown() string {
 func (v *Valkey) Cluster() bool { return len(v.Server.Addresses) > 1 && v.Server.Sentinel == nil }
 
 var (
-	durabilities = []choice[int]{{"none", 0}, {"replicas", 1}} // who must have an entry of the log before it is acknowledged
+	durabilities = []choice[int]{{"none", 0}, {"replicas", 1}} // replicas that acknowledge an entry
 	compresses   = []choice[bool]{{"none", false}, {"zstd", true}}
-	signatures   = []choice[bool]{{"verify", false}, {"require", true}} // what becomes of what has none
+	signatures   = []choice[bool]{{"verify", false}, {"require", true}} // whether signatures are required
 )
 
 const (
-	// readsPerLease is how many times a read must fit into the lease: what comes later might not be used any more.
+	// readsPerLease is how many reads must fit into the lease: a slower read could end after the copy has become
+	// unusable.
 	readsPerLease = 4
 
 	valkeyPort   = "6379"
@@ -80,10 +81,10 @@ func compileValkey(doc *part, beside *files) *Valkey {
 	return v
 }
 
-// secretBytes is the least length of a secret: as much as the hash has inside (RFC 2104 §3).
+// secretBytes is the least length of a secret: the length of the hash inside (RFC 2104 §3).
 const secretBytes = 32
 
-// compileSecrets are what signatures are made with. What is reported never holds one.
+// compileSecrets reads the secrets for signatures. Reports never hold a secret.
 func compileSecrets(doc *part) (secrets []string) {
 	for at, text := range doc.entries("secrets") {
 		switch {
@@ -104,7 +105,7 @@ func compileSecrets(doc *part) (secrets []string) {
 	return secrets
 }
 
-// compileServer says where the server is and how to get in.
+// compileServer compiles the address of the server and the credentials for it.
 func compileServer(doc *part, beside *files) (s valkey.Server) {
 	url, sentinel, secure := doc.text("url"), doc.Part("sentinel"), doc.Part("tls").written()
 	switch found := sentinel.written(); {
@@ -134,8 +135,8 @@ func compileServer(doc *part, beside *files) (s valkey.Server) {
 	return s
 }
 
-// takeApart reads a URL: scheme://user:password@host:port,host:port/database. It says whether the URL asks for TLS. What is reported
-// never holds the URL, which may hold a password.
+// takeApart reads a URL: scheme://user:password@host:port,host:port/database. secure: the URL asks for TLS. Reports
+// never hold the URL, which may hold a password.
 func takeApart(doc *part, text string, s *valkey.Server) (secure bool) {
 	const form = "write valkey://127.0.0.1:6379, valkeys:// for TLS, user:password@ before the host, several hosts of one cluster with commas between them"
 	scheme, rest, _ := strings.Cut(text, "://")
@@ -181,7 +182,7 @@ func takeApart(doc *part, text string, s *valkey.Server) (secure bool) {
 	return secure
 }
 
-// appendNode adds the address in text, with a default port, to those before it.
+// appendNode adds the address in text, with a default port, to the addresses before.
 func appendNode(before []string, doc *part, at, text, port string) []string {
 	if doc.spoiled(at) {
 		return before
@@ -195,7 +196,8 @@ func appendNode(before []string, doc *part, at, text, port string) []string {
 	n, failed := strconv.ParseUint(given, 10, 16)
 	switch {
 	case failed != nil || n == 0 || !serverName.MatchString(host) || err != nil && strings.Contains(host, ":") && !strings.HasPrefix(text, "["):
-		doc.spoil(at, "has something else in the place of an address; write host:port") // not what: it may be part of a password
+		// The problem does not quote the text, which may be part of a password.
+		doc.spoil(at, "has something else in the place of an address; write host:port")
 	case slices.Contains(before, address):
 		doc.spoil(at, "names %s twice; remove one", address)
 	default:

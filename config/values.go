@@ -25,10 +25,10 @@ type memorySize struct {
 	bytes int64
 }
 
-// cacheStatus is what clients are told in Cache-Status. The zero value is all but the storage key.
+// cacheStatus is the content of Cache-Status for clients. The zero value is everything but the storage key.
 type cacheStatus struct {
-	Off bool // nothing
-	Key bool // the storage key too
+	Off bool // no field at all
+	Key bool // with the storage key
 }
 
 // maxDuration keeps sums of a few durations and a date far from overflow.
@@ -78,7 +78,7 @@ var (
 	}
 )
 
-// overrideNames are the words of the configuration for what o holds.
+// overrideNames are the words of the configuration for the set o.
 func overrideNames(o policy.Override) (names []string) {
 	for _, c := range overrides {
 		if o.Has(c.value) {
@@ -88,7 +88,7 @@ func overrideNames(o policy.Override) (names []string) {
 	return names
 }
 
-// pick is the value that the word stands for.
+// pick is the value of the word text.
 func pick[T any](text string, choices []choice[T]) (value T, err error) {
 	names := make([]string, len(choices))
 	for i, c := range choices {
@@ -100,7 +100,7 @@ func pick[T any](text string, choices []choice[T]) (value T, err error) {
 	return value, errors.New("is not known here; write " + oneOf(names))
 }
 
-// word is what a value is called in the configuration.
+// word is the word of the configuration for a value.
 func word[T comparable](choices []choice[T], value T) string {
 	for _, c := range choices {
 		if c.value == value {
@@ -161,7 +161,7 @@ func parseDuration(text string) (time.Duration, error) {
 
 var (
 	sizeForm = regexp.MustCompile(`^([0-9]+)([A-Za-z]*)$`)
-	// likelyUnits are what somebody meant whose unit begins so.
+	// likelyUnits are the most likely units, by the lower-case first letter of an unknown unit.
 	likelyUnits = map[string]string{"k": "KiB", "g": "GiB", "t": "TiB"}
 	units       = map[string]int64{
 		"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
@@ -189,7 +189,7 @@ func parseSize(text string) (int64, error) {
 	return n * unit, nil
 }
 
-// parseBytes is parseSize where the unit may be left out.
+// parseBytes is parseSize with an optional unit.
 func parseBytes(text string) (int64, error) {
 	if digits.MatchString(text) {
 		text += "B"
@@ -230,33 +230,35 @@ func parseShare(text string) (float64, error) {
 	return n / 100, nil
 }
 
-// The texts of which not all will do.
+// The expressions for texts of which not all are accepted.
 var (
-	// nameForm is what routes, upstreams and tokens may be called: names become metric labels and parts of URLs.
+	// nameForm matches names of routes, upstreams and tokens, which become metric labels and parts of URLs.
 	nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	// keyPrefix has no braces, which would decide where a cluster keeps a key.
+	// keyPrefix excludes braces, which would decide where a cluster keeps a key.
 	keyPrefix = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$`)
-	// hostForm is a Host as it may be sent: a name or an address, and perhaps a port (RFC 9110 §7.2).
+	// hostForm matches a Host: a name or an address, and perhaps a port (RFC 9110 §7.2).
 	hostForm = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
-	// serverName is a DNS name or an address that a certificate can be for.
+	// serverName matches a DNS name or an address that a certificate can be for.
 	serverName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*|[0-9A-Fa-f:.]+)$`)
-	// tagPrefix has nothing that separates tags, or is a sign of a pattern that is none here.
+	// tagPrefix excludes characters that separate tags, and the * of patterns, which has no meaning here.
 	tagPrefix = regexp.MustCompile(`^[^\s,*]+$`)
-	// statusPath is a path below which the proxy has resources of its own.
+	// statusPath matches a path below which the proxy has resources of its own.
 	statusPath = regexp.MustCompile(`^/([A-Za-z0-9._~-]+/)+$`)
-	// healthPath is an absolute path, perhaps with a query, as it goes out.
+	// healthPath matches an absolute path, perhaps with a query, as the request has it.
 	healthPath = regexp.MustCompile(`^/[!-~]*$`)
-	// urlTemplate is the beginning of a template of a path or URL. A prefix covers every query by itself.
+	// urlTemplate matches the beginning of a template of a path or URL. pathTemplate excludes queries, for prefixes,
+	// which cover every query.
 	urlTemplate  = regexp.MustCompile(`^(/|https?://)`)
 	pathTemplate = regexp.MustCompile(`^[^?]*$`)
-	// mediaType is a media type or a family of them (RFC 9110 §8.3.1).
+	// mediaType matches a media type or a family of media types (RFC 9110 §8.3.1).
 	mediaType = regexp.MustCompile(`^(?i)[a-z0-9!#$&^_.+-]+/([a-z0-9!#$&^_.+-]+|\*)$`)
-	// token is a name as header fields and cookies have it (RFC 9110 §5.6.2). The names of fields in keys have no *, which means others.
+	// token matches names of header fields and cookies (RFC 9110 §5.6.2). headerName is token without *, which stands
+	// for several names in keys.
 	token      = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 	headerName = regexp.MustCompile("^[!#$%&'+.^_`|~0-9A-Za-z-]+$")
 )
 
-// notAnAddress is the refusal of what is not host:port.
+// notAnAddress refuses texts that are not host:port.
 func notAnAddress(value any) string {
 	_, port, err := net.SplitHostPort(value.(string))
 	if err != nil {
@@ -268,14 +270,15 @@ func notAnAddress(value any) string {
 	return ""
 }
 
-// privateNetworks are addresses that nobody has on the internet: those of RFC 1918, of RFC 4193, and of this machine. Those of a link
-// (RFC 3927, RFC 4291 §2.5.6) and of carriers (RFC 6598) are not among them: others than one's own can be there.
+// privateNetworks are the addresses that no host on the internet has: RFC 1918, RFC 4193, and this machine. The
+// networks of a link (RFC 3927, RFC 4291 §2.5.6) and of carriers (RFC 6598) are left out: strangers may have addresses
+// there.
 var privateNetworks = []netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
 	netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 }
 
-// parseNetworks reads a network, an address that stands for itself alone, or the word private.
+// parseNetworks reads a network, a single address, or the word private.
 func parseNetworks(text string) ([]netip.Prefix, error) {
 	if text == "private" {
 		return privateNetworks, nil
@@ -290,9 +293,8 @@ func parseNetworks(text string) ([]netip.Prefix, error) {
 	return []netip.Prefix{prefix.Masked()}, nil
 }
 
-// aNameOf is the form of names of one kind. family is the beginning of some of them, as it may be written with a * at its end;
-// empty: each is written out. all is what
-// to write for every one of them.
+// aNameOf is the form of names of one kind. family is an example of a beginning with a * at its end; empty: no * is
+// allowed. all is the setting to write instead of a lone *.
 func aNameOf(what, example, family, all string) *form {
 	return one("text", func(text string) (string, error) {
 		prefix := strings.TrimSuffix(text, "*")
@@ -303,7 +305,7 @@ func aNameOf(what, example, family, all string) *form {
 			return "", fmt.Errorf("has a *, but each %s is named by itself here; write a name such as %s", what, example)
 		case strings.Contains(prefix, "*"):
 			return "", fmt.Errorf("has a * that is not at the end; write the name of a %s, or the beginning of some such as %s", what, family)
-		case text == "", what != "parameter" && !headerName.MatchString(prefix): // of a parameter anything may be the name
+		case text == "", what != "parameter" && !headerName.MatchString(prefix): // a parameter may have any name
 			return "", fmt.Errorf("is not the name of a %s; write one such as %s", what, example)
 		}
 		return text, nil

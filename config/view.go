@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// View is a section as it is shown: what is in force, after defaults, environment and flags, without secrets. It marshals as an
-// object of its fields, in their order.
+// View is a section as GET /config shows it: the values in force, after defaults, environment and flags, without
+// secrets. View marshals as an object of its fields, in their order.
 type View []Field
 
-// Field is what is shown under a name.
+// Field is a name and the value shown under that name.
 type Field struct {
 	Name  string
 	Value any
 }
 
-// MarshalJSON is the object of the fields. What is to be escaped beyond JSON is for the encoder around to say.
+// MarshalJSON is the object of the fields. Escapes beyond JSON are left to the encoder around.
 func (v View) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -36,8 +36,8 @@ func (v View) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// View shows what is in force of the snapshot in a process that began with start, without secrets: a value under every key that means
-// something.
+// View shows the values in force of the snapshot, in a process that began with start, without secrets. View has a value
+// for every key that has a meaning.
 func (s *Snapshot) View(start *Snapshot) View {
 	v := s.doc.since(start.doc, afterReload)
 	var warnings []string
@@ -50,7 +50,8 @@ func (s *Snapshot) View(start *Snapshot) View {
 	return v
 }
 
-// Waiting shows what of the snapshot is not in force in a process that began with start, by path; nil is shown for what is gone.
+// Waiting shows, by path, the settings of the snapshot that are not in force in a process that began with start. The
+// value nil stands for a removed setting.
 func (s *Snapshot) Waiting(start *Snapshot) View {
 	waiting := View{}
 	for _, c := range s.Changes(start) {
@@ -64,7 +65,7 @@ func (s *Snapshot) Waiting(start *Snapshot) View {
 
 func (p *part) view() View { return p.since(p, afterReload) }
 
-// since is what is in force of a section where start was at the start. takes is that of the section.
+// since is the view of section p in a process that began with section start. takes is the effect of the section.
 func (p *part) since(start *part, takes effect) View {
 	var v View
 	for i := range p.keys {
@@ -88,13 +89,13 @@ func (p *part) since(start *part, takes effect) View {
 	return v
 }
 
-// sectionSince is what is in force of the section under the key; false: nothing is.
+// sectionSince is the view of the section under the key; false: the section is not shown.
 func (k *key) sectionSince(p, start *part, takes effect) (View, bool) {
 	section, before := p.parts[k.name], start.parts[k.name]
 	there := section.there
 	if takes == atStart || takes == switched {
 		if there = before.there; there && !section.there {
-			section = before // which goes on as it was, until it ends with the process
+			section = before // a removed section stays in force until the process ends
 		}
 	}
 	if takes == switched {
@@ -103,7 +104,7 @@ func (k *key) sectionSince(p, start *part, takes effect) (View, bool) {
 	return section.since(before, takes), there || !k.quiet
 }
 
-// shownIn is what is shown under the key of a part; false: nothing.
+// shownIn is the shown value of the key in a part; false: the key is not shown.
 func (k *key) shownIn(p *part) (any, bool) {
 	switch k.is.shape {
 	case mapping:
@@ -120,7 +121,7 @@ func (k *key) shownIn(p *part) (any, bool) {
 	return k.is.show(value), !k.optional() || !k.is.none(value)
 }
 
-// shownAt is what is shown at the path of a key outside lists; nil: nothing.
+// shownAt is the shown value at the path of a key outside lists; nil: none.
 func (p *part) shownAt(path string) any {
 	name, below, deeper := strings.Cut(path, ".")
 	k, known := p.keys.row(name)
@@ -136,7 +137,7 @@ func (p *part) shownAt(path string) any {
 	return nil
 }
 
-// optional reports whether the key is not shown where there is nothing to show: lists and texts, unless they have a default.
+// optional reports whether the key is hidden while it is empty: lists and texts without a default, and quiet keys.
 func (k *key) optional() bool {
 	return k.quiet || k.byDefault == "" && (k.is.zero == "" || k.is.shape != single)
 }

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Part is a section of the document at the top.
+// Part is a section at the top of the document.
 func (s *Snapshot) Part(section string) *part { return s.doc.Part(section) }
 
-// Entry is the upstream or the route of that name, of the list "upstreams" or "routes"; it has to exist.
+// Entry is the upstream or route of that name in the list "upstreams" or "routes". Entry panics where there is none.
 func (s *Snapshot) Entry(list, name string) *part {
 	for _, p := range s.doc.sections(list) {
 		if p.text("name") == name {
@@ -19,8 +19,8 @@ func (s *Snapshot) Entry(list, name string) *part {
 	panic(fmt.Sprintf("BUG: no entry of %s is called %s", list, name))
 }
 
-// Written lists what is in force under the keys, as a file would have it: "max_queue 256, queue_timeout 1s". It says nothing
-// of what is zero, empty or false and is so by default. No keys: all.
+// Written lists the values in force under the keys, as a file would have them: "max_queue 256, queue_timeout 1s".
+// Values that are zero, empty or false by default are left out. No keys: all keys of the part.
 func (p *part) Written(keys ...string) string {
 	if keys == nil {
 		keys = p.keys.names()
@@ -28,7 +28,7 @@ func (p *part) Written(keys ...string) string {
 	return listed(p, keys, func(usual, none bool) bool { return !usual || !none })
 }
 
-// Unusual is Written without what holds by default.
+// Unusual is Written without default values.
 func (p *part) Unusual(keys ...string) string {
 	return listed(p, keys, func(usual, _ bool) bool { return !usual })
 }
@@ -72,7 +72,7 @@ func (f *form) written(value any) string {
 	return fmt.Sprint(f.show(value))
 }
 
-// DurationText is a duration as a file would have it, without zeros at the end.
+// DurationText is a duration as a file would have it, without trailing zeros.
 func DurationText(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
@@ -87,7 +87,7 @@ func DurationText(d time.Duration) string {
 // ShareText is a share from 0 to 1 as a file would have it.
 func ShareText(share float64) string { return fmt.Sprintf("%.4g%%", share*100) }
 
-// SizeText is a number of bytes as a file would have it, in the largest unit that it is a whole number of.
+// SizeText is a number of bytes as a file would have it, in the largest unit that divides the number.
 func SizeText(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	i := 0

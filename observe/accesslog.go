@@ -13,51 +13,54 @@ import (
 	"cacheproxy/policy"
 )
 
-// AccessLogOptions say what is written, and where.
+// AccessLogOptions say which lines are written, and where.
 type AccessLogOptions struct {
-	Format string    // json, text or off
-	OTel   bool      // fields have the names of OpenTelemetry's semantic conventions
-	Hits   float64   // the share of answers from a copy, fresh or stale, or that a copy would have given just so, that is written: 0 to 1
+	Format string // json, text or off
+	OTel   bool   // fields have the names of OpenTelemetry's semantic conventions
+	// Hits is the share of hits that is written, 0 to 1: answers from a copy, fresh or stale, and answers of observed
+	// routes that a copy would have given unchanged.
+	Hits   float64
 	Others float64   // the share of everything else: 0 to 1
-	Output io.Writer // gets a line with each Write; it must be safe for concurrent use, and not keep the line
-	// Sample gives numbers from 0 up to but not including 1. It must be safe for concurrent use. Nil: random ones.
+	Output io.Writer // gets one line with each Write; must be safe for concurrent use and not keep the line
+	// Sample returns numbers from 0 up to but not including 1, and must be safe for concurrent use. Nil: random
+	// numbers.
 	Sample func() float64
 }
 
-// Record is one answered request. Texts that are empty and times that are zero are left out of the line.
+// Record is one answered request. Empty texts and zero times are left out of the line.
 type Record struct {
-	Time     time.Time // when the request's head was there
-	Method   string    // empty: what came could not be taken for a request
+	Time     time.Time // when the head of the request was complete
+	Method   string    // empty: the input was not a valid request
 	Host     string
 	Path     string // raw, without the query
-	Query    string // raw; only the names of its parameters are written, values can be personal
+	Query    string // raw; the line has only the parameters' names, since values can be personal
 	Protocol string // HTTP/1.1, HTTP/2.0
 	Status   int
 	Bytes    int64 // of the answer's content
 	Duration time.Duration
-	Aborted  bool // the answer did not come to its end
+	Aborted  bool // the answer broke off
 	Route    string
 	Outcome  policy.Outcome
 	Reason   policy.Reason
-	Cache    string // the Cache-Status of this proxy
-	Unlisted string // the names of what of the request sent it past the cache
-	// UnlistedKind says what Unlisted names: a kind of RouteMetrics.Bypassed.
+	Cache    string // this proxy's Cache-Status
+	Unlisted string // names of the request's parts that sent the request past the cache
+	// UnlistedKind is the kind of the names in Unlisted: a kind of RouteMetrics.Bypassed.
 	UnlistedKind string
 	Key          string        // the copy's name, to purge it by
-	Upstream     string        // the name of the upstream that was asked; empty: none was
-	Address      string        // IP:port from which it answered
-	Origin       time.Duration // waiting for the upstream, its queue included
+	Upstream     string        // name of the upstream of the request; empty: no upstream was called
+	Address      string        // IP:port of the upstream that answered
+	Origin       time.Duration // time waiting for the upstream, its queue included
 	Client       string        // address
 	UserAgent    string
 	RequestID    string
-	// OriginID is the request id that the upstream saw or answered with, where it is not RequestID: a fetch that several
-	// requests share has an id of its own.
+	// OriginID is the request id that the upstream saw or answered with, where that differs from RequestID: a fetch
+	// that several requests share has an id of its own.
 	OriginID string
 	TraceID  string
-	WriteID  string // of the write that was accepted before its upstream had it
+	WriteID  string // id of a write that was accepted before its upstream had it
 }
 
-// failed reports whether a request is worth a line whatever the sample says.
+// failed reports whether a request is logged whatever the sample says.
 func (r *Record) failed() bool {
 	return r.Status >= 500 || r.Aborted || r.Outcome == policy.Failed || r.Outcome == policy.Shed
 }
@@ -65,12 +68,12 @@ func (r *Record) failed() bool {
 // AccessLog writes a line for a sample of requests. All methods are safe for concurrent use.
 type AccessLog struct {
 	handler slog.Handler // nil: off
-	plain   io.Writer    // for lines that are plain; nil: all are the handler's
+	plain   io.Writer    // output for plain lines; nil: the handler writes all lines
 	shares  atomic.Pointer[shares]
 	sample  func() float64
 }
 
-// shares are the parts of hits and of everything else that are written.
+// shares are the shares of hits and of all other requests that are written.
 type shares struct{ hits, others float64 }
 
 // NewAccessLog makes an access log. It fails on an unknown format.
@@ -99,24 +102,26 @@ func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
 	return l, nil
 }
 
-// SetShares changes how much is written, from the next record on. Shares are from 0 to 1.
+// SetShares changes the shares of written lines, from the next record on. Shares are from 0 to 1.
 func (l *AccessLog) SetShares(hits, others float64) { l.shares.Store(&shares{hits, others}) }
 
-// Log writes a record if it is sampled. Errors are always written: answers of 500 and above, those that broke off, and
-// those that the proxy had to refuse.
+// Log writes a record if it is sampled. Errors are always written: answers of 500 and above, answers that broke off,
+// and requests that the proxy had to refuse.
 func (l *AccessLog) Log(r *Record) {
 	if l.Sampled(r) {
 		l.Write(r)
 	}
 }
 
-// Sampled decides whether a request is to be written, by Status, Aborted and Outcome: for callers to whom the rest of the
-// record is a cost. Each call is a new draw.
+// Sampled decides whether to write a request, by Status, Aborted and Outcome. Callers use Sampled to fill in the other
+// fields only for written records. Each call draws anew.
 func (l *AccessLog) Sampled(r *Record) bool {
 	shares := l.shares.Load()
 	share := shares.others
 	switch r.Outcome {
-	case policy.Hit, policy.Stale, policy.Board, policy.WouldHit: // as many, and as alike, before a route is switched on as after
+	// WouldHit counts as a hit: before a route is switched on, such lines are as many and as alike as hits are
+	// afterwards.
+	case policy.Hit, policy.Stale, policy.Board, policy.WouldHit:
 		share = shares.hits
 	}
 	switch {
@@ -142,18 +147,18 @@ func (l *AccessLog) Write(r *Record) {
 	}
 	line := slog.NewRecord(r.Time, slog.LevelInfo, lineMessage, 0)
 	line.AddAttrs(attrs...)
-	// slog's own loggers drop this error too: a request is not to fail because the log cannot be written.
+	// slog's own loggers drop this error too: a request must not fail because the log cannot be written.
 	_ = l.handler.Handle(context.Background(), line)
 }
 
 const (
-	// lineMessage is the text of every line.
+	// lineMessage is the message of every line.
 	lineMessage = "request"
-	// mostFields is how many further fields a line can have.
+	// mostFields bounds the further fields of a line.
 	mostFields = 24
 )
 
-// appendTo appends the fields of a record, as they stand in its line.
+// appendTo appends the fields of a record in the order of its line.
 func (r *Record) appendTo(attrs []slog.Attr) []slog.Attr {
 	if r.Method != "" {
 		attrs = append(attrs, slog.String("method", r.Method), slog.String("host", bounded(r.Host)), slog.String("path", bounded(r.Path)))
@@ -182,7 +187,7 @@ func (r *Record) appendTo(attrs []slog.Attr) []slog.Attr {
 	return attrs
 }
 
-// unlistedFields are the names of what Record.Unlisted is written as, by its kind.
+// unlistedFields are the field names for Record.Unlisted, by kind.
 var unlistedFields = map[string]string{KindHeader: "unlisted_headers", KindQuery: "unlisted_parameters", KindCookie: "unlisted_cookies"}
 
 // maxField bounds one text of a line, in bytes: a client can send many kilobytes of path or User-Agent.
@@ -197,8 +202,8 @@ func bounded(s string) string {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
 
-// parameterNames lists the raw names of a query's parameters. One without "=" is all value for all we know, so it is
-// shown as "…".
+// parameterNames lists the raw names of a query's parameters. A parameter without "=" may be all value and is shown as
+// "…".
 func parameterNames(query string) string {
 	if query == "" {
 		return ""

@@ -1,6 +1,7 @@
 package observe
 
-// BoardArchive is how the archive of one route's boards stands with this instance. Counts are since it began.
+// BoardArchive is the state of the archive of one route's boards, seen from this instance. Counts begin with the
+// instance.
 type BoardArchive struct {
 	Route                                                      string
 	Age                                                        float64 // seconds
@@ -8,8 +9,8 @@ type BoardArchive struct {
 	Buckets, Members, Submissions, Loads, Mended, Failed, Gone uint64
 }
 
-// BoardArchives makes the metrics of the archive of boards. read is called at each scrape and must be safe for concurrent use. It may be called
-// once.
+// BoardArchives makes the metrics of the archives of boards. Each scrape calls read, which must be safe for concurrent
+// use. BoardArchives may be called once.
 func (m *Metrics) BoardArchives(read func() []BoardArchive) {
 	m.register(readings(func(tell reading) {
 		for _, a := range read() {

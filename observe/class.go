@@ -2,11 +2,11 @@ package observe
 
 import "cacheproxy/policy"
 
-// class is the hundred of a status: metrics tell apart by it what answers mean, in five words where there are some sixty statuses.
+// class is the hundred of a status. Metrics tell answers apart by six classes instead of some sixty statuses.
 type class uint8
 
 const (
-	otherClass class = iota // no answer at all, or a status beyond 599
+	otherClass class = iota // no answer, or a status beyond 599
 	informational
 	successful
 	redirecting
@@ -26,13 +26,13 @@ func classOf(status int) class {
 	return otherClass
 }
 
-// expected are the classes of an outcome whose counters begin at zero, so that the first increment is seen as one: of those that
-// answers of the origin have, an error is the one that somebody waits for.
+// expected are the classes of an outcome whose counters begin at zero, so that the first increment is visible. Of the
+// classes that origins answer with, errors matter most to those who watch.
 func expected(o policy.Outcome) []class {
 	switch o {
 	case policy.Hit, policy.Stale, policy.Revalidated, policy.WouldHit, policy.WouldDiffer:
 		return []class{successful}
-	case policy.Queued, policy.Board: // few routes have it
+	case policy.Queued, policy.Board: // few routes have these outcomes
 		return nil
 	case policy.Shed, policy.Failed:
 		return []class{serverError}

@@ -1,14 +1,14 @@
 package observe
 
-// ConnectionGauges are the numbers of clients' connections at the data listener: how many are open, how many of these are at work
-// and how many may be open, and how many were closed since the start and why.
+// ConnectionGauges are the numbers of clients' connections at the data listener: open, at work, the limit, and
+// connections closed since the start, by reason.
 type ConnectionGauges struct {
 	Open, AtWork, Limit                                             int
 	Reclaimed, Refused, Stalled, Flooding, Unintroduced, Headerless uint64
 }
 
-// SetConnections makes the connections known. read is called at each scrape and must be safe for concurrent use. It may be
-// called once.
+// SetConnections registers the connections. Each scrape calls read, which must be safe for concurrent use.
+// SetConnections may be called once.
 func (m *Metrics) SetConnections(read func() ConnectionGauges) {
 	m.registry.MustRegister(readings(func(tell reading) {
 		n := read()

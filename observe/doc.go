@@ -1,6 +1,6 @@
-// Package observe tells what happened to requests: Prometheus metrics, the access log and traces. All speak in the closed
-// vocabularies of package policy, and metrics and
-// log allocate nothing for a request that was answered from a copy and is not sampled; nor do traces that are off.
+// Package observe reports what happened to requests: Prometheus metrics, the access log and traces. All three use the
+// closed vocabularies of package policy. Metrics and log allocate nothing for a request that a copy answered and that
+// is not sampled; neither do traces that are off.
 //
 //	metrics.go    the metrics and their registry
 //	class.go      answers by the hundred of their status

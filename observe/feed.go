@@ -6,29 +6,29 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// feedBuckets in seconds: a poll is a tenth of a second, and what waits for another instance takes seconds.
+// feedBuckets in seconds: a poll takes a tenth of a second, and waiting for another instance takes seconds.
 var feedBuckets = []float64{1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
 
-// FeedGauges is what an instance knows of the changes of the database behind.
+// FeedGauges is an instance's view of the changes in the database behind.
 type FeedGauges struct {
-	Up      bool          // the last look has come back
+	Up      bool          // the last query for changes succeeded
 	Blind   bool          // copies are trusted for less time, since changes may be unknown
-	Lag     time.Duration // for how long changes may have been in sight that are not purged
-	Waiting int64         // changes that were seen and are not consumed
-	Owed    int64         // tables that are purged as a whole, since nobody consumed their changes
-	Missing int64         // tables whose changes nothing tells of
-	Shared  bool          // somebody else consumes as well, who must not
-	Rows    uint64        // consumed by this instance, since the start
-	// Retained is how much of the write-ahead log a slot keeps, in bytes; zero: triggers tell of changes.
+	Lag     time.Duration // how long visible changes may have been without a purge
+	Waiting int64         // changes that were seen and not consumed
+	Owed    int64         // tables to be purged as a whole, because their changes were not consumed
+	Missing int64         // tables whose changes are not reported
+	Shared  bool          // another consumer takes changes too, which must not be
+	Rows    uint64        // changes consumed by this instance, since the start
+	// Retained is the size of the write-ahead log that the slot keeps, in bytes; zero: triggers report changes.
 	Retained int64
 	Failed   map[string]uint64
 }
 
-// Feed counts what becomes of the changes of a database. It is safe for concurrent use.
+// Feed counts the changes of a database. Feed is safe for concurrent use.
 type Feed struct{ seconds prometheus.Histogram }
 
-// Feed makes the metrics of a database's changes. read is called at each scrape and must be safe for concurrent use. It may be called
-// once.
+// Feed makes the metrics of a database's changes. Each scrape calls read, which must be safe for concurrent use. Feed
+// may be called once.
 func (m *Metrics) Feed(read func() FeedGauges) *Feed {
 	f := &Feed{prometheus.NewHistogram(prometheus.HistogramOpts{
 		Namespace: namespace, Name: "feed_seconds", Buckets: feedBuckets,
@@ -38,10 +38,10 @@ func (m *Metrics) Feed(read func() FeedGauges) *Feed {
 	return f
 }
 
-// Held counts a row of which all that it names is unusable.
+// Held counts a row whose names are all unusable on every instance.
 func (f *Feed) Held(took time.Duration) { f.seconds.Observe(took.Seconds()) }
 
-// collect tells a reading of the gauges.
+// collect tells the values of the gauges.
 func (g FeedGauges) collect(tell reading) {
 	tell(gauge, "feed_up", "1 while this instance sees the changes of the database, 0 while it does not.", flag(g.Up))
 	tell(gauge, "feed_blind", "1 while copies that the database's tables feed are trusted for postgres.feed_down_ttl only.", flag(g.Blind))

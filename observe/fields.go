@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// prefix is that of names which the conventions do not know, in traces and in logs.
+// prefix begins names that the conventions lack, in traces and in logs.
 const prefix = "cacheproxy."
 
-// conventional are the names that OpenTelemetry's semantic conventions have for fields of the logs, and those that traces have for what
-// the conventions do not know where these are other words. The time, the level and the text of a line are no attributes, and keep
-// their names, as the id of a trace does, by which logs and traces are joined.
+// conventional are the names of log fields in OpenTelemetry's semantic conventions. For fields that the conventions
+// lack, conventional has the attribute names of traces, where those differ. The time, the level and the message of a
+// line are no attributes and keep their names. So does trace_id, which joins logs and traces.
 var conventional = map[string]string{
 	slog.TimeKey: slog.TimeKey, slog.LevelKey: slog.LevelKey, slog.MessageKey: slog.MessageKey, "trace_id": "trace_id",
 
@@ -22,8 +22,8 @@ var conventional = map[string]string{
 	"request_id": string(requestIDKey), "upstream": string(upstreamKey), "query": "cacheproxy.query_names",
 }
 
-// ConventionalNames is a slog.HandlerOptions.ReplaceAttr that gives fields the names, and where they have another form the values, of
-// OpenTelemetry's semantic conventions. Fields of a group are named by the group.
+// ConventionalNames is a slog.HandlerOptions.ReplaceAttr that gives fields the names of OpenTelemetry's semantic
+// conventions, and the values where these have another form. Fields of a group keep their names below the group's.
 func ConventionalNames(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) > 0 {
 		return a

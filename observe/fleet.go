@@ -8,20 +8,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// valkeyBuckets in seconds: a round trip takes tens of microseconds, and what is confirmed by others as long as a lease.
+// valkeyBuckets in seconds: a round trip takes tens of microseconds, and a confirmation by others as long as a lease.
 var valkeyBuckets = []float64{50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5}
 
-// FleetGauges is what an instance knows of the log that it shares with others.
+// FleetGauges is an instance's view of the log that it shares with others.
 type FleetGauges struct {
-	Lag             time.Duration // since the ledger was last known to have all that is in the log
+	Lag             time.Duration // since the ledger last had everything in the log
 	Lease           bool          // copies may be used
-	Lapsed          uint64        // how often that has ended, since the start
+	Lapsed          uint64        // number of times that the lease has ended, since the start
 	Instances       int           // live
 	Position, Floor uint64
-	Pending         int // entries that wait to be recorded
+	Pending         int // entries that wait for being recorded
 }
 
-// Fleet counts what an instance does with the server that it shares with others. It is safe for concurrent use.
+// Fleet counts an instance's operations on the shared server. Fleet is safe for concurrent use.
 type Fleet struct {
 	seconds *prometheus.HistogramVec
 	errors  *prometheus.CounterVec
@@ -36,8 +36,8 @@ type fleetOp struct {
 	failed map[string]prometheus.Counter
 }
 
-// Fleet makes the metrics of a server that is shared with others. read is called at each scrape and must be safe for
-// concurrent use; kinds are all that errors can be. It may be called once.
+// Fleet makes the metrics of the shared server. Each scrape calls read, which must be safe for concurrent use. kinds
+// are all kinds of errors. Fleet may be called once.
 func (m *Metrics) Fleet(read func() FleetGauges, kinds []string) *Fleet {
 	f := &Fleet{
 		seconds: histograms("valkey_seconds", "Time that an operation of the shared server took, whether or not it succeeded.", valkeyBuckets, "op"),
@@ -48,7 +48,7 @@ func (m *Metrics) Fleet(read func() FleetGauges, kinds []string) *Fleet {
 	return f
 }
 
-// Observe counts an operation. kind says how it failed; empty: it did not.
+// Observe counts an operation. kind is the kind of its failure; empty: the operation succeeded.
 func (f *Fleet) Observe(op string, took time.Duration, kind string) {
 	o := f.op(op)
 	o.took.Observe(took.Seconds())
@@ -57,7 +57,7 @@ func (f *Fleet) Observe(op string, took time.Duration, kind string) {
 	}
 }
 
-// op is what counts an operation. All of its errors begin at zero, so that the first one is seen.
+// op is the counters of an operation. All of its error counters begin at zero, so that the first error is visible.
 func (f *Fleet) op(name string) *fleetOp {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -72,7 +72,7 @@ func (f *Fleet) op(name string) *fleetOp {
 	return o
 }
 
-// collect tells a reading of the gauges.
+// collect tells the values of the gauges.
 func (n FleetGauges) collect(tell reading) {
 	tell(gauge, "ledger_lag_seconds", "Time since this instance was last known to have applied all that is in the shared log.", n.Lag.Seconds())
 	tell(gauge, "lease_valid", "1 while this instance may use copies, 0 while it has no news of purges.", flag(n.Lease))

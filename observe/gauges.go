@@ -6,58 +6,60 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// UpstreamGauges are read when metrics are scraped. Every func must be set and safe for concurrent use.
+// UpstreamGauges are read at each scrape. Every func must be set and safe for concurrent use.
 type UpstreamGauges struct {
 	InFlight  func() int    // requests that the origin is working on
-	Peak      func() int    // the most that InFlight was since the start
+	Peak      func() int    // maximum of InFlight since the start
 	Streams   func() int    // upgrades, event streams and gRPC calls that are open
 	Queued    func() int    // requests waiting for a place
-	WouldShed func() uint64 // requests that the limit does not hold and would have refused, since the start
-	// Unprotected reports whether the origin gets a small part of what is read, and no limit holds the rest when copies are lost.
+	WouldShed func() uint64 // requests since the start that the limit does not bind and would have refused
+	// Unprotected reports whether the origin gets a small share of all reads and has no limit for the rest, which
+	// arrives when copies are lost.
 	Unprotected func() bool
-	Retries     func() uint64                                 // requests that went on to another address, since the start
+	Retries     func() uint64                                 // requests sent to another address, since the start
 	Health      func(tell func(address string, healthy bool)) // of every address
-	// Limits are those in force of InFlight, Queued and Streams; zero: there is none.
+	// Limits are the limits of InFlight, Queued and Streams; zero: no limit.
 	Limits func() (inFlight, queued, streams int)
 }
 
-// TierGauges are read when metrics are scraped. Every func must be set and safe for concurrent use.
+// TierGauges are read at each scrape. Every func must be set and safe for concurrent use.
 type TierGauges struct {
 	Bytes     func() int64
 	Entries   func() int64
-	Evictions func() uint64 // since the start; copies that had to go for want of room
+	Evictions func() uint64 // copies evicted for lack of room, since the start
 	Limit     func() int64  // of Bytes; may be nil
 }
 
-// SetUpstream makes an upstream's gauges known, in place of earlier ones under the same name.
+// SetUpstream registers an upstream's gauges, in place of earlier gauges under the same name.
 func (m *Metrics) SetUpstream(name string, g UpstreamGauges) {
 	m.held.mu.Lock()
 	defer m.held.mu.Unlock()
 	m.held.upstreams[name] = g
 }
 
-// SetTier makes a store tier's gauges known, in place of earlier ones under the same name.
+// SetTier registers a store tier's gauges, in place of earlier gauges under the same name.
 func (m *Metrics) SetTier(name string, g TierGauges) {
 	m.held.mu.Lock()
 	defer m.held.mu.Unlock()
 	m.held.tiers[name] = g
 }
 
-// SetLedger makes known how many names a ledger tells apart. members must be safe for concurrent use. It may be called once.
+// SetLedger registers the number of names that a ledger tells apart. members must be safe for concurrent use. SetLedger
+// may be called once.
 func (m *Metrics) SetLedger(members func() int) {
 	m.register(readings(func(tell reading) {
 		tell(gauge, "ledger_members", "Names that the ledger tells apart.", float64(members()))
 	}))
 }
 
-// held is what others hold, which comes and goes with the configuration.
+// held has the gauges of upstreams and tiers, which come and go with the configuration.
 type held struct {
-	mu        lockorder.Mutex[lockorder.Gauges] // guards what is below
+	mu        lockorder.Mutex[lockorder.Gauges] // guards the maps
 	upstreams map[string]UpstreamGauges
 	tiers     map[string]TierGauges
 }
 
-// collect tells a reading of all of them.
+// collect tells the values of all gauges.
 func (h *held) collect(tell reading) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

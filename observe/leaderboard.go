@@ -6,16 +6,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// boardBuckets in seconds: from a call of a server near by to what a client gives up on.
+// boardBuckets in seconds: from a call of a nearby server to the time when clients give up.
 var boardBuckets = []float64{.5e-3, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5}
 
-// HeldBoards is what the records hold of each route, which all instances share: each tells the same.
+// HeldBoards is the content of the records, by route. All instances share the records, so each tells the same values.
 type HeldBoards struct {
 	Boards map[string]int   // by route
 	Bytes  map[string]int64 // by route
 }
 
-// Leaderboard counts what an instance does with boards. A nil one counts nothing. It is safe for concurrent use.
+// Leaderboard counts an instance's operations on boards. A nil Leaderboard counts nothing. Leaderboard is safe for
+// concurrent use.
 type Leaderboard struct {
 	submissions *prometheus.CounterVec
 	submit      *prometheus.HistogramVec
@@ -24,7 +25,8 @@ type Leaderboard struct {
 	unmirrored  *prometheus.CounterVec
 }
 
-// Leaderboard makes the metrics of boards. read is called at each scrape and must be safe for concurrent use. It may be called once.
+// Leaderboard makes the metrics of boards. Each scrape calls read, which must be safe for concurrent use. Leaderboard
+// may be called once.
 func (m *Metrics) Leaderboard(read func() *HeldBoards) *Leaderboard {
 	l := &Leaderboard{
 		submissions: counters("leaderboard_submissions_total", "Submissions: recorded, repeated (the key was known), refused (4xx) or failed (503).", "route", "result"),
@@ -45,7 +47,7 @@ func (m *Metrics) Leaderboard(read func() *HeldBoards) *Leaderboard {
 	return l
 }
 
-// Route begins the counters of a route at zero, so that the first one is seen.
+// Route begins the counters of a route at zero, so that the first increment is visible.
 func (l *Leaderboard) Route(route string) {
 	for _, result := range [...]string{"recorded", "repeated", "refused", "failed"} {
 		l.submissions.WithLabelValues(route, result)
@@ -53,7 +55,7 @@ func (l *Leaderboard) Route(route string) {
 	l.unmirrored.WithLabelValues(route)
 }
 
-// Submitted counts submissions with one result, and how long the request took.
+// Submitted counts submissions with one result and observes the duration of their request.
 func (l *Leaderboard) Submitted(route, result string, count int, took time.Duration) {
 	if l != nil {
 		l.submissions.WithLabelValues(route, result).Add(float64(count))
@@ -61,7 +63,7 @@ func (l *Leaderboard) Submitted(route, result string, count int, took time.Durat
 	}
 }
 
-// Read counts a read, and how old what it showed was.
+// Read counts a read and observes the age of the view that was shown.
 func (l *Leaderboard) Read(route string, took, age time.Duration) {
 	if l != nil {
 		l.read.WithLabelValues(route).Observe(took.Seconds())
@@ -69,7 +71,7 @@ func (l *Leaderboard) Read(route string, took, age time.Duration) {
 	}
 }
 
-// Unmirrored counts a submission that the upstream has and the records have not.
+// Unmirrored counts a submission that the upstream has and the records lack.
 func (l *Leaderboard) Unmirrored(route string) {
 	if l != nil {
 		l.unmirrored.WithLabelValues(route).Inc()

@@ -12,49 +12,54 @@ import (
 )
 
 const (
-	// maxPending is how many bytes of lines wait for a slow reader; beyond it lines are dropped. About ten thousand lines.
+	// maxPending bounds the bytes of lines that wait for a slow reader, some ten thousand lines. Further lines are
+	// dropped.
 	maxPending = 4 << 20
-	// auditRoom is how many bytes of audit lines wait for a slow reader until there is no room for another call: some ten thousand.
+	// auditRoom is the size of waiting audit lines at which AuditFull refuses further calls, in bytes: some ten
+	// thousand lines.
 	auditRoom = 4 << 20
-	// maxAudit bounds those of calls that were under way when the room was full, and of what no call has asked for.
+	// maxAudit bounds all waiting audit lines. The room above auditRoom is for calls that were running when auditRoom
+	// was reached, and for lines that no call causes.
 	maxAudit = auditRoom + 1<<20
-	// gatherFor is how long lines wait after a write for others to go out with: to wake up for each, and to write it, costs more than to make
-	// it. The first line after that time waits for nothing.
+	// gatherFor is how long lines wait after a write, so that several go out together: waking up and writing for each
+	// line costs more than making the line. The first line after gatherFor is written at once.
 	gatherFor = 2 * time.Millisecond
-	// retryEvery is how often audit lines are tried again that an output has not taken.
+	// retryEvery is the time between tries to write audit lines to a failing output.
 	retryEvery = time.Second
-	// flushTimeout bounds how long the end of a LineWriter waits for a reader that does not read.
+	// flushTimeout bounds how long Run waits at the end for a reader that does not read.
 	flushTimeout = 2 * time.Second
 )
 
-// LineWriter takes lines without ever waiting for whoever reads them, and writes them in the background. What does not
-// fit into its bounded buffer is dropped whole and counted. It is safe for concurrent use.
+// LineWriter takes lines without ever waiting for their reader, and writes lines in the background. A line that does
+// not fit into the bounded buffer is dropped whole and counted. LineWriter is safe for concurrent use.
 //
-// Lines of audit, of who did what, have a room of their own that no other lines fill. They are not dropped: who wants to do something
-// that leaves one asks AuditFull first. They go out before other lines.
+// Audit lines, which say who did what, have a buffer of their own that other lines cannot fill. Audit lines are not
+// dropped: callers ask AuditFull before an action that leaves an audit line. Audit lines are written before other
+// lines.
 type LineWriter struct {
 	out  io.Writer
 	lost atomic.Uint64
 
 	mu      lockorder.Mutex[lockorder.LineWriter]
-	pending []byte // lines not handed to out yet
-	spare   []byte // the buffer that the last write is done with
-	audit   []byte // lines of audit that out has not taken yet
+	pending []byte // lines not yet given to out
+	spare   []byte // buffer of the last finished write
+	audit   []byte // audit lines that out has not taken yet
 	wake    chan struct{}
 }
 
-// NewLineWriter makes a writer in front of out. It starts nothing: lines wait until Run.
+// NewLineWriter makes a writer in front of out. Lines wait until Run is called.
 func NewLineWriter(out io.Writer) *LineWriter {
 	return &LineWriter{out: out, wake: make(chan struct{}, 1)}
 }
 
-// Dropped is how many lines were lost.
+// Dropped is the number of lost lines.
 func (w *LineWriter) Dropped() uint64 { return w.lost.Load() }
 
-// Write takes one line, which is not kept. It does not fail: a request is not to suffer because the log cannot be written.
+// Write takes one line and does not keep the slice. Write does not fail: a request must not suffer because the log
+// cannot be written.
 func (w *LineWriter) Write(line []byte) (int, error) { return w.take(&w.pending, maxPending, line) }
 
-// Audit takes lines of audit, one with each Write.
+// Audit is a writer for audit lines, one with each Write.
 func (w *LineWriter) Audit() io.Writer { return auditLines{w} }
 
 type auditLines struct{ *LineWriter }
@@ -62,7 +67,7 @@ type auditLines struct{ *LineWriter }
 // Write implements io.Writer.
 func (w auditLines) Write(line []byte) (int, error) { return w.take(&w.audit, maxAudit, line) }
 
-// AuditFull reports whether so many lines of audit wait that nothing more is to be done that leaves one.
+// AuditFull reports whether so many audit lines wait that callers must not start an action that leaves one.
 func (w *LineWriter) AuditFull() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,8 +92,8 @@ func (w *LineWriter) take(room *[]byte, limit int, line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Run writes lines until ctx ends, and then those that are left, for two seconds at most: a reader that has stopped
-// reading must not keep the process from its end.
+// Run writes lines until ctx ends, and then the remaining lines, for two seconds at most: a reader that has stopped
+// reading must not keep the process from ending.
 func (w *LineWriter) Run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
@@ -98,13 +103,13 @@ func (w *LineWriter) Run(ctx context.Context) error {
 	<-ctx.Done()
 	select {
 	case <-done:
-	case <-time.After(flushTimeout): // stuck in a write that nothing but the end of the process can end
+	case <-time.After(flushTimeout): // drain is stuck in a write that only the end of the process can end
 	}
 	return nil
 }
 
-// drain writes what is pending whenever there is something, and once more when ctx has ended. An output that fails, such
-// as a full disk, loses the lines of that write and counts them; the next may succeed. Those of audit are tried again.
+// drain writes waiting lines whenever there are any, and once more after ctx has ended. A failing output, such as a
+// full disk, loses the lines of that write, which are counted; the next write may succeed. Audit lines are tried again.
 func (w *LineWriter) drain(ctx context.Context) {
 	gathered := time.NewTimer(gatherFor)
 	defer gathered.Stop()
@@ -136,10 +141,10 @@ func (w *LineWriter) drain(ctx context.Context) {
 	}
 }
 
-// flushAudit writes lines of audit, and reports whether the output has taken them.
+// flushAudit writes the waiting audit lines, and reports whether the output has taken them.
 func (w *LineWriter) flushAudit() bool {
 	w.mu.Lock()
-	lines := w.audit[:len(w.audit):len(w.audit)] // which others append to
+	lines := w.audit[:len(w.audit):len(w.audit)] // calls append further lines meanwhile
 	w.mu.Unlock()
 	if len(lines) == 0 {
 		return true
@@ -153,7 +158,7 @@ func (w *LineWriter) flushAudit() bool {
 	return err == nil
 }
 
-// flush writes lines of no audit, and reports whether there were any.
+// flush writes the other lines, and reports whether there were any.
 func (w *LineWriter) flush() bool {
 	w.mu.Lock()
 	lines := w.pending

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// quotedField is how net/textproto begins a text that ends with bytes of a peer.
+// quotedField is the text that net/textproto puts before bytes of a peer.
 const quotedField = "malformed MIME header"
 
-// masked is a text of an error, or of a library, without what it quotes: net/http repeats in its own what peers have sent, which can
-// be personal, or a secret.
+// masked is the text of an error or of a library's line without its quoted parts. Errors of net/http repeat bytes that
+// peers have sent, which can be personal or secret.
 func masked(text string) string {
 	if before, _, found := strings.Cut(text, quotedField); found {
 		text = before + quotedField
@@ -36,7 +36,8 @@ func masked(text string) string {
 	}
 }
 
-// MaskErrors is a slog.HandlerOptions.ReplaceAttr that leaves out what errors quote, and what messages do: those of libraries may.
+// MaskErrors is a slog.HandlerOptions.ReplaceAttr that removes quoted parts from errors and from messages, since
+// libraries quote in messages too.
 func MaskErrors(_ []string, a slog.Attr) slog.Attr {
 	if err, ok := a.Value.Any().(error); ok {
 		return slog.String(a.Key, masked(err.Error()))

@@ -25,8 +25,8 @@ var (
 	purgeBuckets  = []float64{50e-6, 250e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 10, 30}
 )
 
-// Metrics are all metrics of one proxy, in a registry of their own. Their names and labels are a contract. All methods
-// are safe for concurrent use.
+// Metrics are all metrics of one proxy, in a registry of their own. Their names and labels are a contract with users.
+// All methods are safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
 
@@ -68,14 +68,14 @@ type Metrics struct {
 
 	held held
 
-	labelled []labelled // all that have labels
+	labelled []labelled // all metrics with labels
 
 	mu        lockorder.Mutex[lockorder.Metrics]
 	routes    map[string]*RouteMetrics
 	upstreams map[string]*UpstreamMetrics
 }
 
-// NewMetrics makes the metrics of a build, which is shown as cacheproxy_build_info{version}.
+// NewMetrics makes the metrics of a build. cacheproxy_build_info{version} shows the build.
 func NewMetrics(version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -127,7 +127,7 @@ func NewMetrics(version string) *Metrics {
 	build := gauges("build_info", "Always 1; the labels say which build runs.", "version", "goversion")
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	for _, status := range []int{http.StatusBadRequest, http.StatusRequestHeaderFieldsTooLarge} {
-		m.rejected.WithLabelValues(strconv.Itoa(status)) // the first one is to be seen
+		m.rejected.WithLabelValues(strconv.Itoa(status)) // from zero, so that the first is visible
 	}
 	m.register(
 		m.requests, m.bytes, m.rejected, m.requestSeconds, m.coalesced, m.notStored, m.missed, m.unconfirmed, m.turnsWaiting, m.turnsRefused, m.mode, m.modeShare, m.reloadSuccess, m.reloadedAt, m.certificate,
@@ -147,24 +147,24 @@ func (m *Metrics) register(all ...prometheus.Collector) {
 	}
 }
 
-// Gatherer gives what is to be scraped.
+// Gatherer returns the metrics for a scrape.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
-// Purge counts a purge that holds everywhere. The source is admin, write or feed; the kind that of admin.Purge; took is the
-// time to the last confirmation.
+// Purge counts a purge that holds everywhere. source is admin, write or feed, and kind a kind of admin.Purge. took is
+// the time to the last confirmation.
 func (m *Metrics) Purge(source, kind string, took time.Duration) {
 	m.purges.WithLabelValues(source, kind).Inc()
 	m.purgeSeconds.Observe(took.Seconds())
 }
 
-// PurgeRecorded counts a purge for whose confirmation nobody waited.
+// PurgeRecorded counts a purge whose caller did not wait for confirmation.
 func (m *Metrics) PurgeRecorded(source, kind string) { m.purges.WithLabelValues(source, kind).Inc() }
 
-// PurgeUnconfirmed counts a purge that should hold everywhere and of which that could not be said.
+// PurgeUnconfirmed counts a purge that should hold everywhere and was not confirmed in time.
 func (m *Metrics) PurgeUnconfirmed() { m.purgesUnconfirmed.Inc() }
 
-// AdminAuthFailures gives what counts calls of the admin listener that were turned away, for these reasons. All of them
-// start at zero, so that the first one is seen.
+// AdminAuthFailures returns a counter of refused callers of the admin listener. All reasons begin at zero, so that the
+// first refusal is visible.
 func (m *Metrics) AdminAuthFailures(reasons []string) func(reason string) {
 	for _, reason := range reasons {
 		m.adminAuthFailures.WithLabelValues(reason)
@@ -172,8 +172,8 @@ func (m *Metrics) AdminAuthFailures(reasons []string) func(reason string) {
 	return func(reason string) { m.adminAuthFailures.WithLabelValues(reason).Inc() }
 }
 
-// SetLogs makes known what tells how many lines of the access log and of the log were lost. They must be safe for concurrent use. It
-// may be called once.
+// SetLogs registers the numbers of lost lines of the access log and of the log. Both funcs must be safe for concurrent
+// use. SetLogs may be called once.
 func (m *Metrics) SetLogs(access, log func() uint64) {
 	m.registry.MustRegister(readings(func(tell reading) {
 		tell(counter, "access_log_dropped_total", "Lines of the access log lost because their reader was too slow.", float64(access()))
@@ -181,18 +181,18 @@ func (m *Metrics) SetLogs(access, log func() uint64) {
 	}))
 }
 
-// Rejected counts a request that was refused before it could be taken for one of a route.
+// Rejected counts a request that was refused before it had a route.
 func (m *Metrics) Rejected(status int) { m.rejected.WithLabelValues(strconv.Itoa(status)).Inc() }
 
 // SpansDropped counts lost spans.
 func (m *Metrics) SpansDropped(n int) { m.spansDropped.Add(float64(n)) }
 
-// SetMode tells the mode in force of a route, and the share of its requests that it is for.
+// SetMode sets the mode in force of a route, and the share of the route's requests that the mode applies to.
 func (m *Metrics) SetMode(route string, mode policy.Mode, share float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.routes[route] == nil {
-		return // removed
+		return // the route was removed
 	}
 	m.mode.WithLabelValues(route).Set(float64(mode))
 	m.modeShare.WithLabelValues(route).Set(share)
@@ -210,7 +210,7 @@ func histograms(name, help string, buckets []float64, labels ...string) *prometh
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
 }
 
-// ConfigRead tells whether the configuration was last read without a problem.
+// ConfigRead records whether the last reading of the configuration succeeded.
 func (m *Metrics) ConfigRead(ok bool) {
 	if !ok {
 		m.reloadSuccess.Set(0)
@@ -220,7 +220,7 @@ func (m *Metrics) ConfigRead(ok bool) {
 	m.reloadedAt.SetToCurrentTime()
 }
 
-// SetCertificate tells when the certificate in use on a listener, data or admin, expires.
+// SetCertificate sets when the certificate in use on a listener, data or admin, expires.
 func (m *Metrics) SetCertificate(listener string, expires time.Time) {
 	m.certificate.WithLabelValues(listener).Set(float64(expires.Unix()))
 }

@@ -9,8 +9,8 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// Why a request goes past the cache, as the label kind of bypassed_total says it: for one of its header fields, of its query
-// parameters, of its cookies.
+// Why a request goes past the cache, as values of the label kind of bypassed_total: for a header field, a query
+// parameter or a cookie.
 const (
 	KindHeader = "header"
 	KindQuery  = "query"
@@ -18,39 +18,41 @@ const (
 )
 
 const (
-	// sketchSize is how many names of one kind a route tells apart.
+	// sketchSize is the number of names of one kind that a route tells apart.
 	sketchSize = 32
-	// leastSeen is how many requests a name has before it is a label: no request adds a series of its own.
+	// leastSeen is the number of requests that make a name a label: a single request must not add a series.
 	leastSeen = 10
-	// mostNames is how many names of one request count.
+	// mostNames bounds the names that count of one request.
 	mostNames = 16
-	// otherNames stands for all names that are not told apart.
+	// otherNames is the label for all names that are not told apart.
 	otherNames = "(other)"
 )
 
-// plainName is a name as a label may have it. Others, which are hardly a program's, count as otherNames.
+// plainName matches names that a label may have. Programs hardly use other names, which count as otherNames.
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._\[\]-]{0,63}$`)
 
-// sketch counts names that strangers choose, of which there may be any number, and tells the frequent ones apart (Space-Saving: Metwally,
-// Agrawal, El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data Streams"). A new name takes the place of the one
-// that was seen least, and its count, which then is an overestimate by at most that. So whatever is in more than one of
-// sketchSize requests has a place, however many other names there are.
+// sketch counts names that clients choose, of which there may be any number, and tells the frequent names apart
+// (Space-Saving: Metwally, Agrawal, El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data Streams").
+// A new name replaces the name with the least count and inherits the count, which is then an overestimate by at most
+// the inherited part. A name in more than one of sketchSize requests therefore has a place, however many other names
+// there are.
 //
-// A name is shown once it has leastSeen requests and more than half of its count is its own. Each time that a place changes hands its count
-// doubles before the new name is shown: junk makes as many series as its number has binary digits, in each place, and no more. What
-// is shown grows from one, as a counter does, and ends when another name takes its place; what is not shown counts as otherNames.
+// A name is shown once the name has leastSeen requests of its own and these are more than half of its count. Each time
+// a place changes hands, the place's count must double before the new name is shown. Junk names therefore make in each
+// place at most as many series as their number has binary digits. The shown value grows from one, as a counter does,
+// and ends when another name takes the place. Requests for names that are not shown count as otherNames.
 type sketch struct {
-	mu    lockorder.Mutex[lockorder.Names] // guards what is below
+	mu    lockorder.Mutex[lockorder.Names] // guards names and other
 	names []named                          // at most sketchSize
-	other uint64                           // requests for names that were not shown then
+	other uint64                           // requests for names that were not shown at that time
 }
 
 type named struct {
 	name         string
-	count, taken uint64 // of which taken were of those who had the place before
-	shown        uint64 // requests since it is shown; 0: it is not
+	count, taken uint64 // taken is the part of count inherited from earlier names of the place
+	shown        uint64 // requests since the name is shown; 0: not shown
 
-	same, differed uint64 // answers that were compared, while the name had its place
+	same, differed uint64 // compared answers, since the name has its place
 }
 
 // add counts a request with a name.
@@ -84,10 +86,10 @@ func (s *sketch) add(name string) {
 	}
 }
 
-// own is how many requests had the name, at least.
+// own is the least possible number of requests with the name.
 func (n *named) own() uint64 { return n.count - n.taken }
 
-// certain reports whether that is most of its count.
+// certain reports whether most of the count is the name's own.
 func (n *named) certain() bool { return n.own() > n.taken }
 
 // compare counts an answer that was compared with a copy.
@@ -104,7 +106,7 @@ func (s *sketch) compare(name string, differs bool) {
 	}
 }
 
-// find is the place of a name; nil: it has none. The caller holds mu.
+// find is the place of a name; nil: the name has none. The caller holds mu.
 func (s *sketch) find(name string) *named {
 	i := slices.IndexFunc(s.names, func(n named) bool { return n.name == name })
 	if i < 0 {
@@ -113,8 +115,8 @@ func (s *sketch) find(name string) *named {
 	return &s.names[i]
 }
 
-// read gives the names of which the count is certain, the most frequent first, and the number of requests for others than those
-// that are shown.
+// read returns the names with a certain count, the most frequent first, and the number of requests for names that were
+// not shown.
 func (s *sketch) read() (all []named, other uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,27 +129,27 @@ func (s *sketch) read() (all []named, other uint64) {
 	return all, s.other
 }
 
-// Bypassed counts a request that went past the cache for these names, which are of one kind: one of the constants.
+// Bypassed counts a request that went past the cache for names of one kind: KindHeader, KindQuery or KindCookie.
 func (r *RouteMetrics) Bypassed(kind string, names []string) {
 	for _, name := range names[:min(len(names), mostNames)] {
 		r.names[kind].add(name)
 	}
 }
 
-// Compared counts an answer to such a request that was compared with the copy that would have answered without the names.
+// Compared counts an answer to such a request that was compared with the copy for requests without the names.
 func (r *RouteMetrics) Compared(kind string, names []string, differs bool) {
 	for _, name := range names[:min(len(names), mostNames)] {
 		r.names[kind].compare(name, differs)
 	}
 }
 
-// Bypass is a name for which requests of a route went past the cache since the start.
+// Bypass is a name that has sent requests of a route past the cache since the start.
 type Bypass struct {
 	Kind, Name               string
-	Requests, Same, Differed uint64 // Requests is the least that it can be; Same and Differed are answers that were compared with a copy
+	Requests, Same, Differed uint64 // Requests is a lower bound; Same and Differed count answers compared with a copy
 }
 
-// Bypasses are the names for which most requests of a route went past the cache, by kind.
+// Bypasses are the names that have sent most requests of a route past the cache, by kind.
 func (r *RouteMetrics) Bypasses() (all []Bypass) {
 	for _, kind := range slices.Sorted(maps.Keys(r.names)) {
 		names, _ := r.names[kind].read()
@@ -158,7 +160,7 @@ func (r *RouteMetrics) Bypasses() (all []Bypass) {
 	return all
 }
 
-// collectNames tells a reading of the names of all routes.
+// collectNames tells the names of all routes.
 func (m *Metrics) collectNames(tell reading) {
 	m.mu.Lock()
 	routes := slices.Collect(maps.Values(m.routes))

@@ -7,16 +7,16 @@ import (
 	"sync/atomic"
 )
 
-// preferences counts pairs of copies of one URL that differ in one field by which clients say what they prefer. Which fields there are is
-// a closed list, so that there is no bound to keep.
+// preferences counts pairs of copies of one URL that differ in one preference field of clients. The fields are a closed
+// list, so the map needs no bound.
 type preferences struct {
 	fields sync.Map // of *pairs, by the field's name
 }
 
 type pairs struct{ same, differed atomic.Uint64 }
 
-// Preferred counts a pair of copies of one URL that were fetched for clients which prefer the same but for one field. name is of a
-// closed list.
+// Preferred counts a pair of copies of one URL. Both were fetched for clients with the same preferences in all fields
+// but one, which is name. name is from a closed list.
 func (r *RouteMetrics) Preferred(name string, differs bool) {
 	held, _ := r.preferences.fields.LoadOrStore(name, &pairs{})
 	if p := held.(*pairs); differs {
@@ -26,13 +26,13 @@ func (r *RouteMetrics) Preferred(name string, differs bool) {
 	}
 }
 
-// Preference is what comparing copies has shown of a field since the start.
+// Preference is the result of comparing copies by one field since the start.
 type Preference struct {
 	Name           string
 	Same, Differed uint64 // pairs of copies
 }
 
-// Preferences are the fields by which copies of the route were told apart and compared, sorted.
+// Preferences are the results for all fields of the route with compared copies, sorted by name.
 func (r *RouteMetrics) Preferences() (all []Preference) {
 	r.preferences.fields.Range(func(name, held any) bool {
 		p := held.(*pairs)
@@ -43,7 +43,7 @@ func (r *RouteMetrics) Preferences() (all []Preference) {
 	return all
 }
 
-// tell tells a reading of a route.
+// tell tells the values of a route.
 func (p Preference) tell(route string, tell reading) {
 	for _, r := range [...]struct {
 		result string

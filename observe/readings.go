@@ -2,8 +2,8 @@ package observe
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// readings collects what others count, whenever metrics are scraped. Series may come and go between scrapes, so none is
-// described in advance; the registry checks what it is given.
+// readings collects values that other parts hold, at each scrape. Series may come and go between scrapes, so no series
+// is described in advance; the registry checks the values.
 type readings func(tell reading)
 
 // reading tells one value. Labels are pairs of a name and a value.
@@ -28,7 +28,7 @@ func (r readings) Collect(to chan<- prometheus.Metric) {
 	})
 }
 
-// flag is a truth as metrics show it.
+// flag is a bool as a value of a metric.
 func flag(b bool) float64 {
 	if b {
 		return 1

@@ -2,8 +2,8 @@ package observe
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// RemoveRoute takes away every series of a route that the configuration no longer has. Requests of it that are still under
-// way are counted nowhere: their counts would come back as series that nobody removes.
+// RemoveRoute removes every series of a route that the configuration no longer has. Requests of the route that still
+// run are not counted: their counts would bring back series that nothing removes.
 func (m *Metrics) RemoveRoute(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -11,7 +11,7 @@ func (m *Metrics) RemoveRoute(name string) {
 	m.removeSeries("route", name)
 }
 
-// RemoveUpstream takes away every series of an upstream that the configuration no longer has, as RemoveRoute does.
+// RemoveUpstream removes every series of an upstream that the configuration no longer has, as RemoveRoute does.
 func (m *Metrics) RemoveUpstream(name string) {
 	m.mu.Lock()
 	delete(m.upstreams, name)
@@ -22,15 +22,15 @@ func (m *Metrics) RemoveUpstream(name string) {
 	delete(m.held.upstreams, name)
 }
 
-// removeSeries takes away the series with a label's value from every metric that has the label. The caller holds m.mu,
-// under which alone series of routes and upstreams are made.
+// removeSeries removes the series with a label's value from every metric that has the label. The caller holds m.mu:
+// series of routes and upstreams are only made under m.mu, so none can come back meanwhile.
 func (m *Metrics) removeSeries(label, value string) {
 	for _, vec := range m.labelled {
 		vec.DeletePartialMatch(prometheus.Labels{label: value})
 	}
 }
 
-// labelled is a metric with labels, of whatever type.
+// labelled is a metric with labels, of any type.
 type labelled interface {
 	DeletePartialMatch(prometheus.Labels) int
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// RouteMetrics are the metrics of one route, looked up once so that counting a request does not have to. All methods are
-// safe for concurrent use.
+// RouteMetrics are the metrics of one route. Their counters are looked up once, so that counting a request needs no
+// lookup. All methods are safe for concurrent use.
 type RouteMetrics struct {
 	name    string
 	metrics *Metrics
-	// by outcome and class; those that are not expected are bound at the first request
+	// by outcome and class; Observe makes unexpected ones at the first request
 	requests [][classes]atomic.Pointer[prometheus.Counter]
-	// by outcome; bound at the first request, since most routes see few of the outcomes and each histogram is twenty series
+	// by outcome; made at the first request, since most routes see few outcomes and each histogram is twenty series
 	seconds   []atomic.Pointer[prometheus.Observer]
 	bytes     prometheus.Counter
 	coalesced prometheus.Counter
@@ -26,11 +26,11 @@ type RouteMetrics struct {
 
 	preferences preferences
 
-	names map[string]*sketch // for which requests went past the cache, by kind; the map does not change
+	names map[string]*sketch // names that sent requests past the cache, by kind; the map does not change
 }
 
-// Route gives the metrics of a route, the same for the same name. Its counters start at zero, so that the first
-// increment is seen as one.
+// Route returns the metrics of a route, the same for the same name. The counters begin at zero, so that the first
+// increment is visible.
 func (m *Metrics) Route(name string) *RouteMetrics {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -68,10 +68,10 @@ func (r *RouteMetrics) count(o policy.Outcome, c class) *prometheus.Counter {
 	return &counter
 }
 
-// Answer is what became of a request.
+// Answer is the result of a request.
 type Answer struct {
 	Outcome policy.Outcome
-	Status  int   // 0: there was no answer
+	Status  int   // 0: no answer
 	Bytes   int64 // of the answer's content, to the client
 	Took    time.Duration
 }
@@ -107,11 +107,11 @@ func (r *RouteMetrics) bind(o policy.Outcome) (bound *prometheus.Observer) {
 	return bound
 }
 
-// Coalesced counts one request that shared another's fetch.
+// Coalesced counts one request that shared another request's fetch.
 func (r *RouteMetrics) Coalesced() { r.coalesced.Inc() }
 
-// Observed counts the time of the origin for one request of an observed route; saved says that a copy would have given the
-// same answer.
+// Observed counts the origin's time for one request of an observed route. saved: a copy would have given the same
+// answer.
 func (r *RouteMetrics) Observed(took time.Duration, saved bool) {
 	r.unlessRemoved(func() {
 		r.metrics.observedOrigin.WithLabelValues(r.name).Add(took.Seconds())
@@ -135,7 +135,7 @@ func (r *RouteMetrics) NotStored(why policy.Reason) {
 // ChangedWithoutInvalidation counts one refill after expiry that differed although nothing was invalidated.
 func (r *RouteMetrics) ChangedWithoutInvalidation() { r.missed.Inc() }
 
-// AwaitsTurn counts one write that waits for others of its key, until over is called.
+// AwaitsTurn counts one write that waits for other writes of its key, until over is called.
 func (r *RouteMetrics) AwaitsTurn() (over func(refused bool)) {
 	var waiting prometheus.Gauge
 	var turnedAway prometheus.Counter
@@ -154,5 +154,5 @@ func (r *RouteMetrics) AwaitsTurn() (over func(refused bool)) {
 	}
 }
 
-// WriteNotConfirmed counts one write whose answer went out although its invalidation was not confirmed.
+// WriteNotConfirmed counts one write that was answered although its invalidation was not confirmed.
 func (r *RouteMetrics) WriteNotConfirmed() { r.unconfirmed.Inc() }

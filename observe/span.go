@@ -17,7 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// What the conventions have no name for. Keys are names to purge by, never storage keys.
+// Attributes that the conventions lack. Keys are names to purge by, never storage keys.
 const (
 	routeKey     = attribute.Key("cacheproxy.route")
 	outcomeKey   = attribute.Key("cacheproxy.outcome")
@@ -28,7 +28,7 @@ const (
 	upstreamKey  = attribute.Key("cacheproxy.upstream")
 )
 
-// attributes drops those with an empty text.
+// attributes drops attributes with an empty text.
 func attributes(all ...attribute.KeyValue) []attribute.KeyValue {
 	kept := all[:0]
 	for _, a := range all {
@@ -39,16 +39,16 @@ func attributes(all ...attribute.KeyValue) []attribute.KeyValue {
 	return kept
 }
 
-// LookupTrace is a look-up of a copy that has just ended.
+// LookupTrace is a lookup of a copy that has just ended.
 type LookupTrace struct {
 	Began  time.Time
 	Route  string
-	Found  string        // what the copy is good for; miss: there is none
-	Reason policy.Reason // why it does not answer as it is
+	Found  string        // state of the copy; miss: no copy
+	Reason policy.Reason // why the copy cannot answer as is
 	Key    string        // the copy's name
 }
 
-// Lookup adds the span of a look-up.
+// Lookup adds the span of a lookup.
 func (s *Span) Lookup(l LookupTrace) {
 	if !s.Recording() {
 		return
@@ -58,11 +58,11 @@ func (s *Span) Lookup(l LookupTrace) {
 	)...)).End()
 }
 
-// RequestTrace is an answered request. The query is not part of it: its values can be personal.
+// RequestTrace is an answered request. The query is left out, since its values can be personal.
 type RequestTrace struct {
 	Request      *http.Request
 	Scheme, Path string
-	Pattern      string // of the route; empty: none matched
+	Pattern      string // of the route; empty: no pattern matched
 	Client       string // address
 	Status       int
 	Aborted      bool
@@ -73,8 +73,8 @@ type RequestTrace struct {
 	RequestID    string
 }
 
-// EndRequest ends the span of a client's request. An answer from the 500s is an error of the server (semantic conventions
-// of HTTP spans); what the client did wrong is not.
+// EndRequest ends the span of a client's request. A 5xx answer is an error of the server (semantic conventions of HTTP
+// spans). A 4xx answer, which is the client's error, is not.
 func (s *Span) EndRequest(r RequestTrace) {
 	if !s.Recording() {
 		return
@@ -105,14 +105,14 @@ func (s *Span) EndRequest(r RequestTrace) {
 	s.span.End()
 }
 
-// FillTrace is a fetch from an origin whose answer requests share.
+// FillTrace is a fetch from an origin whose answer several requests share.
 type FillTrace struct {
 	Route  string
 	Reason policy.Reason
 }
 
-// Fill begins the span of a fill, below the span of the request that waits for it. A detached one, for which nobody waits,
-// begins a trace of its own, with a link to the request that set it off.
+// Fill begins the span of a fill, below the span of the request that waits for the fill. A detached fill, which no
+// request waits for, begins a trace of its own with a link to the request that caused it.
 func (t *Tracer) Fill(asker *Span, detached bool, f FillTrace) *Span {
 	if t == nil || asker == nil {
 		return nil
@@ -124,8 +124,8 @@ func (t *Tracer) Fill(asker *Span, detached bool, f FillTrace) *Span {
 	return asker.child("fill", options...)
 }
 
-// Origin begins the span of a request to an origin, up to the head of its answer, and makes the request carry it. Without
-// a span the request keeps what it has.
+// Origin begins the span of a request to an origin, up to the head of the answer, and writes the span's context into
+// the request. Without a span the request keeps its fields.
 func (s *Span) Origin(req *http.Request, upstream string) *Span {
 	if s == nil {
 		return nil
@@ -144,7 +144,7 @@ func (s *Span) Origin(req *http.Request, upstream string) *Span {
 	return child
 }
 
-// withoutQuery is the URL of a request to an origin, whose path may stand as it is in Opaque.
+// withoutQuery is the URL of a request to an origin. Opaque, where set, has the path.
 func withoutQuery(u *url.URL) string {
 	path := u.EscapedPath()
 	if u.Opaque != "" {
@@ -156,7 +156,7 @@ func withoutQuery(u *url.URL) string {
 	return u.Scheme + "://" + u.Host + path
 }
 
-// EndOrigin ends the span of a request that an origin has answered. To whoever asked, 400s are errors too.
+// EndOrigin ends the span of a request that an origin has answered. In a client's span, 4xx answers are errors too.
 // peer is the address that answered, as IP:port.
 func (s *Span) EndOrigin(status int, peer string) {
 	if s == nil {
@@ -172,7 +172,7 @@ func (s *Span) EndOrigin(status int, peer string) {
 	s.span.End()
 }
 
-// Failed tells that there was no answer.
+// Failed records that there was no answer.
 func (s *Span) Failed(why policy.Reason) {
 	if s != nil {
 		s.fail(why.String())

@@ -9,22 +9,23 @@ import (
 )
 
 const (
-	maxSpans      = 4096 // waiting; beyond it they are dropped
+	maxSpans      = 4096 // waiting spans; further ones are dropped
 	batchSpans    = 512
 	batchDelay    = time.Second
-	flushSpans    = 3 * time.Second // of all that is left at the end
+	flushSpans    = 3 * time.Second // for all remaining spans at the end
 	complainEvery = time.Minute
 )
 
-// spanQueue hands ended spans to an exporter, in batches and in the background. Requests never wait for it. It implements
-// the SDK's SpanProcessor; unlike the SDK's own it counts what it drops and has an owner that waits for its end.
+// spanQueue passes ended spans to an exporter, in batches and in the background. Requests never wait for spanQueue.
+// spanQueue implements the SDK's SpanProcessor. Unlike the SDK's own, spanQueue counts dropped spans and has an owner
+// that waits for its end.
 type spanQueue struct {
 	exporter   sdk.SpanExporter
 	timeout    time.Duration // of one batch
 	waiting    chan sdk.ReadOnlySpan
 	dropped    func(spans int)
 	logger     *slog.Logger
-	complained time.Time // of the last log line about exports; run's own
+	complained time.Time // when the last line about a failed export was logged; only run uses it
 }
 
 var _ sdk.SpanProcessor = (*spanQueue)(nil)
@@ -48,18 +49,18 @@ func (q *spanQueue) OnEnd(s sdk.ReadOnlySpan) {
 	}
 }
 
-// Shutdown implements sdk.SpanProcessor. The end of run is the end.
+// Shutdown implements sdk.SpanProcessor. The end of run does its work.
 func (*spanQueue) Shutdown(context.Context) error { return nil }
 
 // ForceFlush implements sdk.SpanProcessor.
 func (*spanQueue) ForceFlush(context.Context) error { return nil }
 
-// run exports until ctx ends, and then what is left, for a bounded time.
+// run exports spans until ctx ends, and then the remaining spans, for a bounded time.
 func (q *spanQueue) run(ctx context.Context) error {
 	tick := time.NewTicker(batchDelay)
 	defer tick.Stop()
 	batch := make([]sdk.ReadOnlySpan, 0, batchSpans)
-	for ctx.Err() == nil { // with spans waiting, select alone would come to the end by chance
+	for ctx.Err() == nil { // with spans waiting, select might not choose ctx.Done for long
 		select {
 		case s := <-q.waiting:
 			if batch = append(batch, s); len(batch) == batchSpans {
@@ -89,7 +90,8 @@ func (q *spanQueue) finish(ctx context.Context, batch []sdk.ReadOnlySpan) error 
 	}
 }
 
-// export sends a batch, once, and gives back its empty array. The end of the run does not cut it off: it has a timeout.
+// export sends a batch once and returns its emptied array. The end of run does not cut off an export, which has a
+// timeout.
 func (q *spanQueue) export(ctx context.Context, batch []sdk.ReadOnlySpan) []sdk.ReadOnlySpan {
 	if len(batch) == 0 {
 		return batch
@@ -107,7 +109,7 @@ func (q *spanQueue) export(ctx context.Context, batch []sdk.ReadOnlySpan) []sdk.
 	return batch[:0]
 }
 
-// complain logs that spans are lost, once a minute: an endpoint that is down fails every second.
+// complain logs lost spans, once a minute at most: an endpoint that is down fails every second.
 func (q *spanQueue) complain(err error, spans int) {
 	if now := time.Now(); q.complained.IsZero() || now.Sub(q.complained) >= complainEvery {
 		q.complained = now

@@ -11,15 +11,16 @@ const (
 	throttleSpan   = time.Minute
 )
 
-// Throttle lets five events of a minute pass, and counts the others: lines of the log that tend to be alike. The zero value is
-// ready, and safe for concurrent use.
+// Throttle lets five events of a minute pass and counts the others. Throttle is for log lines that tend to be alike.
+// The zero value is ready, and safe for concurrent use.
 type Throttle struct {
 	mu              lockorder.Mutex[lockorder.Throttle]
 	began           time.Time
 	passed, skipped int
 }
 
-// Rest is how many events did not pass in a minute that is over, and of which no event since has told: once they have ended, none does.
+// Rest is the number of events that did not pass in the last minute, once that minute is over. Rest reports events that
+// no later event has reported: after the last event of a series none will.
 func (t *Throttle) Rest(now time.Time) (skipped int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -29,7 +30,8 @@ func (t *Throttle) Rest(now time.Time) (skipped int) {
 	return skipped
 }
 
-// Pass reports whether an event may pass, and if so, how many did not since the last one that did.
+// Pass reports whether an event may pass. For an event that may, skipped is the number of events held back since the
+// last event that passed.
 func (t *Throttle) Pass(now time.Time) (ok bool, skipped int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

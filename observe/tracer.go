@@ -23,18 +23,18 @@ import (
 // TracerOptions say where traces go, and how many. All fields but GRPC and Headers are required.
 type TracerOptions struct {
 	Endpoint *url.URL          // of an OTLP receiver; over HTTP without a path: /v1/traces
-	GRPC     bool              // the receiver speaks gRPC, and HTTP otherwise
+	GRPC     bool              // the receiver speaks gRPC; false: HTTP
 	Timeout  time.Duration     // of one export
 	Headers  map[string]string // sent with every export, such as a token
 	Sample   float64           // the share of requests without a traced parent: 0 to 1
 	Service  string            // service.name
 	Version  string            // service.version
-	Dropped  func(spans int)   // called for spans that are lost; must not block
+	Dropped  func(spans int)   // called for lost spans; must not block
 	Logger   *slog.Logger
 }
 
-// Tracer makes the spans of requests and exports them in the background. A nil Tracer makes none, at no cost. All methods
-// are safe for concurrent use.
+// Tracer makes the spans of requests and exports them in the background. A nil Tracer makes no spans, at no cost. All
+// methods are safe for concurrent use.
 type Tracer struct {
 	tracer trace.Tracer
 	spans  *spanQueue
@@ -43,7 +43,8 @@ type Tracer struct {
 // propagator reads and writes traceparent and tracestate (W3C Trace Context).
 var propagator propagation.TraceContext
 
-// NewTracer makes a tracer. It dials nothing and starts nothing: spans wait until Run, and beyond a bound are dropped.
+// NewTracer makes a tracer. NewTracer neither dials nor starts anything: spans wait until Run, and are dropped beyond a
+// bound.
 func NewTracer(o TracerOptions) (*Tracer, error) {
 	exporter, err := newExporter(o)
 	if err != nil {
@@ -56,8 +57,9 @@ func NewTracer(o TracerOptions) (*Tracer, error) {
 	return &Tracer{tracer: provider.Tracer("cacheproxy", trace.WithInstrumentationVersion(o.Version)), spans: queue}, nil
 }
 
-// newExporter makes what sends spans. It does not try again: an endpoint that is down costs the spans of its downtime; memory and
-// connections are for requests. The context is for starting, which waits for nothing: it dials when it exports.
+// newExporter makes the exporter of spans. The exporter does not retry: an endpoint that is down costs the spans of its
+// downtime, since memory and connections are for requests. The context is only for starting, which waits for nothing:
+// the exporter dials when it exports.
 func newExporter(o TracerOptions) (sdk.SpanExporter, error) {
 	if o.GRPC {
 		return otlptracegrpc.New(context.Background(),
@@ -73,7 +75,7 @@ func newExporter(o TracerOptions) (sdk.SpanExporter, error) {
 		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: false}))
 }
 
-// describe says which process the spans come from. OTEL_RESOURCE_ATTRIBUTES can add to it, as everywhere.
+// describe is the resource that the spans come from. OTEL_RESOURCE_ATTRIBUTES can add attributes, as in other programs.
 func describe(o TracerOptions) *resource.Resource {
 	attributes := []attribute.KeyValue{semconv.ServiceName(o.Service), semconv.ServiceVersion(o.Version)}
 	if host, err := os.Hostname(); err == nil {
@@ -86,7 +88,7 @@ func describe(o TracerOptions) *resource.Resource {
 	return own
 }
 
-// Run exports spans until ctx ends, and then those that are left, for a few seconds at most. On a nil Tracer it does
+// Run exports spans until ctx ends, and then the remaining spans, for a few seconds at most. On a nil Tracer Run does
 // nothing.
 func (t *Tracer) Run(ctx context.Context) error {
 	if t == nil {
@@ -101,7 +103,7 @@ type Span struct {
 	span   trace.Span
 }
 
-// Request begins the span of a client's request, as a part of the trace that the request belongs to.
+// Request begins the span of a client's request, in the trace that the request belongs to.
 func (t *Tracer) Request(r *http.Request, began time.Time) *Span {
 	if t == nil {
 		return nil
@@ -111,14 +113,14 @@ func (t *Tracer) Request(r *http.Request, began time.Time) *Span {
 }
 
 const (
-	// longestState is how much of a client's tracestate goes on with a span, in bytes (W3C Trace Context §3.3.1.5).
+	// longestState bounds the part of a client's tracestate that a span keeps, in bytes (W3C Trace Context §3.3.1.5).
 	longestState = 512
-	// longestMember is up to which length a member of it stays as long as there are longer ones to be left out.
+	// longestMember is the length of a tracestate member up to which longer members are removed first, in bytes.
 	longestMember = 128
 )
 
-// boundState leaves out the last members of the client's tracestate that are more than enough: a fill is a part of the trace of one request
-// and made for several, and an origin may refuse it for its length.
+// boundState removes members from the end of a client's tracestate that is too long. A fill belongs to the trace of one
+// request but serves several, and an origin may refuse the fill for the length of the field.
 func boundState(ctx context.Context) context.Context {
 	from := trace.SpanContextFromContext(ctx)
 	state := from.TraceState()
@@ -127,7 +129,7 @@ func boundState(ctx context.Context) context.Context {
 	}
 	var keys []string
 	state.Walk(func(key, _ string) bool { keys = append(keys, key); return true })
-	for _, least := range []int{longestMember, 0} { // long ones first
+	for _, least := range []int{longestMember, 0} { // long members first
 		for i := len(keys) - 1; i >= 0 && len(state.String()) > longestState; i-- {
 			if len(keys[i])+len("=")+len(state.Get(keys[i])) > least {
 				state = state.Delete(keys[i])
@@ -147,7 +149,7 @@ func (s *Span) child(name string, options ...trace.SpanStartOption) *Span {
 	return s.tracer.start(trace.ContextWithSpan(context.Background(), s.span), name, options...)
 }
 
-// Recording reports whether what the span is told will be exported.
+// Recording reports whether the attributes of the span will be exported.
 func (s *Span) Recording() bool { return s != nil && s.span.IsRecording() }
 
 // TraceID is the trace that the span belongs to; empty for a nil Span.
@@ -158,7 +160,7 @@ func (s *Span) TraceID() string {
 	return s.span.SpanContext().TraceID().String()
 }
 
-// Link tells that s used what came of other, and other, while it lasts, that s did.
+// Link records on s that s used the result of other, and, while other lasts, records the use on other.
 func (s *Span) Link(other *Span) {
 	if s == nil || other == nil || s == other {
 		return
@@ -174,7 +176,7 @@ func (s *Span) End() {
 	}
 }
 
-// inject makes a request to an origin a part of the trace.
+// inject puts the span's context into the fields of a request to an origin.
 func (s *Span) inject(h http.Header) {
 	delete(h, "Traceparent")
 	delete(h, "Tracestate")

@@ -20,11 +20,11 @@ type UpstreamMetrics struct {
 	reads   atomic.Uint64
 	asked   atomic.Uint64
 	bytes   prometheus.Counter
-	// by class; those that seldom come are bound when they do
+	// by class; Response makes rare ones when they occur
 	responses [classes]atomic.Pointer[prometheus.Counter]
 }
 
-// Upstream gives the metrics of an upstream, the same for the same name.
+// Upstream returns the metrics of an upstream, the same for the same name.
 func (m *Metrics) Upstream(name string) *UpstreamMetrics {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -40,7 +40,7 @@ func (m *Metrics) Upstream(name string) *UpstreamMetrics {
 		bytes:   m.originBytes.WithLabelValues(name),
 	}
 	for c := successful; c < classes; c++ {
-		u.count(c) // from zero, so that the first of each is seen as one
+		u.count(c) // from zero, so that the first increment is visible
 	}
 	m.upstreams[name] = u
 	return u
@@ -53,7 +53,7 @@ func (u *UpstreamMetrics) count(c class) *prometheus.Counter {
 	return &counter
 }
 
-// Request counts one request sent to the origin for a route, and why no copy could answer.
+// Request counts one request to the origin for a route. why is the reason that no copy could answer.
 func (u *UpstreamMetrics) Request(route string, why policy.Reason) {
 	u.asked.Add(1)
 	m := u.metrics
@@ -64,14 +64,14 @@ func (u *UpstreamMetrics) Request(route string, why policy.Reason) {
 	}
 }
 
-// Read counts one read that the origin would get if there were no copies.
+// Read counts one read that the origin would get without copies.
 func (u *UpstreamMetrics) Read() { u.reads.Add(1) }
 
-// Load is how many reads there were that the origin would get if there were no copies, and how many requests were sent to it, both since the
-// start.
+// Load is the number of reads that the origin would get without copies, and the number of requests sent to the origin,
+// both since the start.
 func (u *UpstreamMetrics) Load() (reads, asked uint64) { return u.reads.Load(), u.asked.Load() }
 
-// Answered tells how long the origin took to the head of its answer, or to its failure.
+// Answered observes the origin's time to the head of its answer, or to its failure.
 func (u *UpstreamMetrics) Answered(took time.Duration) { u.seconds.Observe(took.Seconds()) }
 
 // Response counts one answer of the origin.
@@ -80,7 +80,7 @@ func (u *UpstreamMetrics) Response(status int) {
 	counter := u.responses[c].Load()
 	if counter == nil {
 		u.metrics.mu.Lock()
-		if u.metrics.upstreams[u.name] == u { // else it was removed, and would come back
+		if u.metrics.upstreams[u.name] == u { // a removed upstream's series must not come back
 			counter = u.count(c)
 		}
 		u.metrics.mu.Unlock()
@@ -93,11 +93,11 @@ func (u *UpstreamMetrics) Response(status int) {
 // Received counts bytes of content that came from the origin.
 func (u *UpstreamMetrics) Received(bytes int) { u.bytes.Add(float64(bytes)) }
 
-// Completed tells how long the origin took to the last byte of an answer.
+// Completed observes the origin's time to the last byte of an answer.
 func (u *UpstreamMetrics) Completed(took time.Duration) { u.whole.Observe(took.Seconds()) }
 
-// Waited tells how long a request waited for a place at the origin, whether or not it got it.
+// Waited observes how long a request waited for a place at the origin, whether or not the request got a place.
 func (u *UpstreamMetrics) Waited(d time.Duration) { u.queue.Observe(d.Seconds()) }
 
-// Shed counts one request refused for want of a place at the origin.
+// Shed counts one request that was refused because the origin had no place.
 func (u *UpstreamMetrics) Shed() { u.shed.Inc() }

@@ -6,25 +6,25 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// flushBuckets in seconds: from what an origin takes to what a queue holds through a night.
+// flushBuckets in seconds: from an origin's answer time to the age of a queue that waits through a night.
 var flushBuckets = []float64{5e-3, 10e-3, 25e-3, 50e-3, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 43200}
 
-// QueuedWrites is how much waits in the queue of writes, which all instances share: each tells the same.
+// QueuedWrites is the state of the queue of writes. All instances share the queue, so each tells the same values.
 type QueuedWrites struct {
 	Depth  map[string]int // writes that are not done, by route
 	Oldest time.Duration  // since the oldest of them was accepted
-	Dead   int            // that wait for somebody to decide
+	Dead   int            // writes that wait for an operator's decision
 }
 
-// WriteBehind counts what an instance does with the queue of writes. It is safe for concurrent use.
+// WriteBehind counts an instance's operations on the queue of writes. WriteBehind is safe for concurrent use.
 type WriteBehind struct {
 	flush   *prometheus.HistogramVec
 	retries *prometheus.CounterVec
 	dead    *prometheus.CounterVec
 }
 
-// WriteBehind makes the metrics of the queue of writes. read is called at each scrape and must be safe for concurrent use. It
-// may be called once.
+// WriteBehind makes the metrics of the queue of writes. Each scrape calls read, which must be safe for concurrent use.
+// WriteBehind may be called once.
 func (m *Metrics) WriteBehind(read func() *QueuedWrites) *WriteBehind {
 	w := &WriteBehind{
 		flush:   histograms("write_behind_flush_seconds", "Time from the acceptance of a queued write to when it was done.", flushBuckets, "route"),
@@ -42,19 +42,19 @@ func (m *Metrics) WriteBehind(read func() *QueuedWrites) *WriteBehind {
 	return w
 }
 
-// Route begins the counters of a route at zero, so that the first one is seen.
+// Route begins the counters of a route at zero, so that the first increment is visible.
 func (w *WriteBehind) Route(route string) {
 	w.retries.WithLabelValues(route)
 	w.dead.WithLabelValues(route)
 }
 
-// Done counts a write that is, and how long that took since it was accepted.
+// Done counts a write that is done, and observes the time since its acceptance.
 func (w *WriteBehind) Done(route string, took time.Duration) {
 	w.flush.WithLabelValues(route).Observe(took.Seconds())
 }
 
-// Retry counts a try that is to be made again.
+// Retry counts a failed try that will be repeated.
 func (w *WriteBehind) Retry(route string) { w.retries.WithLabelValues(route).Inc() }
 
-// Dead counts a write that has come to wait for somebody.
+// Dead counts a write that has begun to wait for an operator's decision.
 func (w *WriteBehind) Dead(route string) { w.dead.WithLabelValues(route).Inc() }

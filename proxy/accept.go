@@ -21,10 +21,10 @@ import (
 	"cacheproxy/writebehind"
 )
 
-// idempotencyField tells the origin which requests are one.
+// idempotencyField is by which the origin recognizes a request that is sent again (draft-ietf-httpapi-idempotency-key-header).
 const idempotencyField = "Idempotency-Key"
 
-// maxIdempotencyKey is the longest key that is taken, in bytes.
+// maxIdempotencyKey is the length of the longest key that is accepted, in bytes.
 const maxIdempotencyKey = 255
 
 var (
@@ -39,8 +39,8 @@ var (
 	noWrite = refusal{http.StatusForbidden, policy.Authorization, "the write is not allowed"}
 )
 
-// accept answers a write once the queue has it.
-func accept(ex *exchange, d *decision) {
+// acceptWrite appends a write to the queue, and answers it with 202 once the queue has stored it.
+func acceptWrite(ex *exchange, d *decision) {
 	b := ex.p.behind
 	if !takeIn(ex) {
 		return
@@ -79,7 +79,7 @@ func accept(ex *exchange, d *decision) {
 	acknowledge(ex, receipt)
 }
 
-// takeIn receives a write whole, and reports whether it can be accepted. Where not, it is answered.
+// takeIn receives the body of a write, and reports whether the write can be accepted. If not, the client has been sent a refusal.
 func takeIn(ex *exchange) bool {
 	limit := ex.route.behind.MaxBody
 	if ex.r.ContentLength > limit {
@@ -94,7 +94,7 @@ func takeIn(ex *exchange) bool {
 	case !ex.gathered.whole:
 		refuseUnread(ex, bodyTooLarge)
 		return false
-	case len(ex.r.Trailer) > 0: // that nobody had announced
+	case len(ex.r.Trailer) > 0: // one that was not announced: queueable has seen none
 		ex.refuse(refusal{http.StatusBadRequest, policy.RequestBody, "a write with a trailer cannot be queued here: announce it, and the write waits for its turn and goes through"})
 		return false
 	}
@@ -105,7 +105,8 @@ func takeIn(ex *exchange) bool {
 	return excess == nil
 }
 
-// refuseAppend answers a write that the queue has not taken, as far as it says.
+// refuseAppend answers a write for which Append has failed. With ErrNotSafe the write may be in the queue all the same, so that its client is
+// told where to look it up.
 func refuseAppend(ex *exchange, id string, err error) {
 	switch {
 	case errors.Is(err, writebehind.ErrOtherPayload):
@@ -124,7 +125,7 @@ func refuseAppend(ex *exchange, id string, err error) {
 	refuseLater(ex, queueDown)
 }
 
-// idempotencyKey is the key that the request has, or one made for it.
+// idempotencyKey is the request's Idempotency-Key, or a new one if it has none. It is not ok if the field is malformed.
 func idempotencyKey(h http.Header) (key string, ok bool) {
 	lines := h[idempotencyField]
 	if len(lines) == 0 {
@@ -135,7 +136,7 @@ func idempotencyKey(h http.Header) (key string, ok bool) {
 	return lines[0], len(lines) == 1 && lines[0] != "" && len(lines[0]) <= maxIdempotencyKey
 }
 
-// outgoingWrite is the write as the origin is to get it, but for what is not known before it is sent.
+// outgoingWrite is the write as the origin will get it, without its sequence number, which the queue assigns.
 func outgoingWrite(ex *exchange, key string) *writebehind.Write {
 	rules, t := ex.route.behind, ex.target
 	h := ex.r.Header.Clone()
@@ -153,7 +154,7 @@ func outgoingWrite(ex *exchange, key string) *writebehind.Write {
 	}
 }
 
-// entry closes a write for the queue.
+// entry encodes and encrypts a write for the queue. name is the write's own key (ownKey), key its Idempotency-Key.
 func (b *Behind) entry(ex *exchange, w *writebehind.Write, name, key string) (*writebehind.Entry, error) {
 	content, err := w.Encode()
 	if err != nil {
@@ -214,7 +215,7 @@ func writeState(ex *exchange, code int, a stateAnswer) {
 	}
 }
 
-// shows reports whether a request asks for the state of a write.
+// shows reports whether a request asks for the state of a queued write. A nil Behind has none.
 func (b *Behind) shows(rq *request) bool { return b != nil && b.statusID(rq) != "" }
 
 // statusID is the id of the write whose state a request asks for; empty: it asks for something else.
@@ -231,7 +232,7 @@ func (b *Behind) statusID(rq *request) string {
 	return ""
 }
 
-// showState answers with the state of a write. Its id is all that is needed to see it, and nobody can guess one.
+// showState answers with the state of a write. Whoever knows the write's id may see the state: the id is random, and cannot be guessed.
 func showState(ex *exchange, d *decision) {
 	b := ex.p.behind
 	r, err := b.queue.Find(ex.r.Context(), b.statusID(&ex.request))
@@ -260,8 +261,8 @@ func showState(ex *exchange, d *decision) {
 	writeState(ex, http.StatusOK, a)
 }
 
-// allowed asks the upstream of the route's authorize whether the client may do this, where there is one. Where not, or where that is not to be
-// known, it answers the client if answers is set.
+// allowed asks the upstream that the route's authorize names, if any, whether the client may send a request with this method. If it may not, or
+// the upstream cannot be asked, and answers is set, the client has been sent a refusal.
 func allowed(ex *exchange, method string, answers bool) bool {
 	rules := ex.route.behind
 	if rules.AuthorizeUpstream == "" {
@@ -285,7 +286,8 @@ func allowed(ex *exchange, method string, answers bool) bool {
 	return false
 }
 
-// refuseAsked turns a client away as who was asked has said, with its challenge, or because nobody could be asked.
+// refuseAsked refuses a request that the authorizing upstream has refused, with the challenge of that upstream, or that it could not be asked
+// about.
 func refuseAsked(ex *exchange, refused refusal, challenge []string) {
 	if len(challenge) > 0 {
 		ex.w.Header()["Www-Authenticate"] = challenge
@@ -297,9 +299,10 @@ func refuseAsked(ex *exchange, refused refusal, challenge []string) {
 	}
 }
 
-// subrequest asks whether a client may do something: with the client's own header but for what describes the content, and with what it wants
-// to do in the fields that others use for it. The path is in its one canonical form (RFC 3986 §6.2.2), as that of which the route, and the name of
-// a board, are made: a service that compares texts would else let through with an escape in it what it refuses without.
+// subrequest asks the upstream named at, with a GET of the path asked, whether a client may send a request with this method: with the client's
+// own header, without the fields about content and conditions, and with method and target in X-Forwarded-Method and X-Forwarded-Uri. The target
+// has the canonical path (RFC 3986 §6.2.2) from which the route and the name of a board are made: a service that compares texts would otherwise
+// allow an escaped spelling of a path that it refuses.
 func subrequest(ex *exchange, at, asked, method string) (*http.Response, error) {
 	origin := ex.cfg.upstreams[at]
 	if origin == nil {
@@ -327,19 +330,22 @@ func subrequest(ex *exchange, at, asked, method string) (*http.Response, error) 
 	})
 }
 
-// once is a request of the proxy's own.
+// once is a request that the proxy makes itself, for no client's connection: it is sent once, and only the head of its answer is used.
 type once struct {
-	method  string
-	target  httpcache.Target
-	header  http.Header
-	body    []byte
-	route   string
-	sending func(*http.Request) (sent func(*http.Response, error), ok bool) // is asked right before it goes out; nil: it does
+	method string
+	target httpcache.Target
+	header http.Header
+	body   []byte
+	route  string
+	// sending is called right before the request is sent, and calls the send off if ok is false. sent, which is not nil if ok, gets the outcome.
+	// Nil: the request is sent.
+	sending func(*http.Request) (sent func(*http.Response, error), ok bool)
 }
 
 var errNotNow = errors.New("it was not sent: the lease has ended")
 
-// exchangeOnce makes a request within the limits of an upstream, and returns the head of the answer once the rest of it was read.
+// exchangeOnce waits for a place at an upstream, sends a request, and returns the response when up to maxInspected bytes of its body have been
+// read and the body is closed. The error is errNotNow if o.sending has called the send off.
 func exchangeOnce(ctx context.Context, origin *upstream.Upstream, o *once) (*http.Response, error) {
 	slot, err := origin.Acquire(ctx, upstream.Place{Class: upstream.Write, Route: o.route})
 	if err != nil {
@@ -366,7 +372,7 @@ func exchangeOnce(ctx context.Context, origin *upstream.Upstream, o *once) (*htt
 	if err != nil {
 		return nil, err
 	}
-	_, _ = io.CopyN(io.Discard, res.Body, maxInspected) // the head has said it all
+	_, _ = io.CopyN(io.Discard, res.Body, maxInspected) // so that the connection can be kept; only the head is used
 	res.Body.Close()
 	httpcache.RemoveHopByHop(res.Header)
 	return res, nil

@@ -9,23 +9,23 @@ import (
 )
 
 const (
-	// leastPatience is how long an attempt may take even where no lease can be left.
+	// leastPatience is how long an attempt may take even if no instance can hold a lease any more.
 	leastPatience = 100 * time.Millisecond
-	// liftTimeout is how long it may take to take a fence away around nothing, which waits for no other instance.
+	// liftTimeout bounds the removal of a fence after a write that has changed nothing, which waits for no other instance.
 	liftTimeout = 2 * time.Second
 	// retryEvery is the pause between attempts to carry out an invalidation that could not be confirmed.
 	retryEvery = time.Second
 )
 
-// announce puts up a fence on every instance. It does not end with the client.
+// announce begins a fence around members on every instance. The client's leaving does not cancel it.
 func (p *Proxy) announce(members []policy.Member) (*invalidation.Fence, error) {
 	ctx, cancel := context.WithTimeout(p.lifetime, max(p.patience(time.Now()), leastPatience))
 	defer cancel()
 	return p.log.Begin(ctx, members)
 }
 
-// confirm carries out an invalidation that holds everywhere when it returns, because each instance has applied it or can
-// have no lease any more. Where the first could not be confirmed there is an error, and the second has been waited for.
+// confirm carries out an invalidation, and returns when it holds on every instance: each has applied it, or can hold no lease any more. An
+// error means that not every instance is known to have applied it, and that the longest lease has been waited out instead.
 func (p *Proxy) confirm(f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
 	now := time.Now()
 	end := now.Add(p.patience(now))
@@ -45,9 +45,9 @@ func (p *Proxy) confirm(f *invalidation.Fence, o invalidation.Order) (invalidati
 	}
 }
 
-// patience is how long it takes until every lease must have lapsed. While the store is down for all nobody's is extended, and
-// those of the others last no longer than silence beyond this instance's own. In a long failure they have all lapsed: then
-// writes do not pile up waiting for it.
+// patience is how long it takes until every instance's lease must have lapsed, at most ConfirmTimeout. While the store is down, no lease is
+// extended, and the leases of other instances end no later than Options.Silence after this instance's own. So in a long outage patience is
+// zero, and writes do not pile up waiting for leases that have lapsed already.
 func (p *Proxy) patience(now time.Time) time.Duration {
 	if !p.store.Down() {
 		return p.confirmTimeout()
@@ -56,9 +56,9 @@ func (p *Proxy) patience(now time.Time) time.Duration {
 	return min(p.confirmTimeout(), max(0, p.silence()+own))
 }
 
-// makeUpFor leaves an invalidation that could not be confirmed to the log, which applies it here and writes it as soon as it can.
-// Until then this instance takes no lease. Nobody waits, and however many writes fail while the store is away, they cost a place each
-// in the log's queue, which is bounded.
+// makeUpFor hands an invalidation that could not be confirmed to the log, which applies it on this instance at once and writes it to the
+// store as soon as it can. Until it is written, this instance takes no lease. The caller does not wait. Each such invalidation takes one
+// place in the log's queue, which is bounded.
 func (p *Proxy) makeUpFor(f *invalidation.Fence, o invalidation.Order) {
 	o.Wait = invalidation.WaitLocal
 	if _, err := p.carryOut(p.lifetime, f, o); err != nil {
@@ -66,7 +66,7 @@ func (p *Proxy) makeUpFor(f *invalidation.Fence, o invalidation.Order) {
 	}
 }
 
-// carryOut ends a write, or does what else the order says. With a fence it is carried out on the fence's members as well.
+// carryOut appends the order to the log: as the end of fence f, and so also for the fence's members, or by itself if f is nil.
 func (p *Proxy) carryOut(ctx context.Context, f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
 	if f != nil {
 		return p.log.End(ctx, f, o)

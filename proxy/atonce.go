@@ -11,17 +11,17 @@ import (
 	"cacheproxy/store"
 )
 
-// Hits answers requests for which nothing but a copy is needed, before net/http gets them. It is safe for concurrent use.
+// Hits answers requests that need nothing but a fresh copy, before net/http sees them. It is safe for concurrent use.
 type Hits struct{ p *Proxy }
 
-// NewHits makes one that answers with the copies of a proxy, as the proxy would.
+// NewHits returns the Hits of a proxy. It gives the same answers as the proxy's ServeHTTP.
 func NewHits(p *Proxy) Hits { return Hits{p} }
 
-// Answer answers a request without content, if the decision about it is that a fresh copy does, and nothing else is to be done for it.
-// Otherwise it reports false, and nothing has happened: the request comes again by ServeHTTP. It keeps nothing of r. With waits, the copy
-// may be one that is brought up from below memory.
+// Answer answers a request without content, if its decision is to serve a fresh copy and to do nothing else. Otherwise it reports false, and
+// has neither written nor counted anything: the same request then comes to ServeHTTP. Answer keeps no reference to r. With waits, it may
+// first look for the copy in the tiers below memory, and block while it does.
 func (h Hits) Answer(w http.ResponseWriter, r *http.Request, waits bool) (answered bool) {
-	if h.p.tracer != nil { // spans outlive their requests, and what is drawn for one may be drawn once
+	if h.p.tracer != nil { // a span outlives its request, and whether a request is sampled must be drawn once only
 		return false
 	}
 	ex := exchanges.Get().(*exchange)
@@ -40,21 +40,22 @@ func (h Hits) Answer(w http.ResponseWriter, r *http.Request, waits bool) (answer
 	return answered
 }
 
-// atOnce is the decision about a request, if it can be carried out here and now. A defect is none: ServeHTTP meets it too, and tells.
+// atOnce makes the decision about a request, and reports whether Answer may carry it out. A panic counts as no: the request then goes to
+// ServeHTTP, which meets the same defect and reports it.
 func atOnce(ex *exchange, waits bool) (d decision, ok bool) {
 	defer func() {
 		if recover() != nil {
 			ok = false
 		}
 	}()
-	if peer, _ := unbelieved(ex); peer.IsValid() {
+	if peer, _ := untrustedProxy(ex); peer.IsValid() { // ServeHTTP has to warn
 		return d, false
 	}
 	if ex.resolve(ex.scheme()) != nil || ex.target.Host == "" || ex.route.behind != nil {
 		return d, false
 	}
 	mode, share := ex.route.mode(ex.start)
-	if share < 1 || mode != policy.On { // one request is drawn once
+	if share < 1 || mode != policy.On { // with a share, ServeHTTP draws; a second draw here would change the share
 		return d, false
 	}
 	ex.mode = mode
@@ -68,8 +69,9 @@ func atOnce(ex *exchange, waits bool) (d decision, ok bool) {
 	return d, ok && d.step == serveCopy && d.outcome == policy.Hit && !d.renews && d.found.Copy.Has("Content-Length")
 }
 
-// recalled brings a copy for a request that found none in memory up from below, and reports whether it is there. The lease was held when the
-// request came, and the copy is judged when it is there: what was purged in between, after the lease had ended, was there when the request came.
+// recalled looks in the tiers below memory for the copy of a request that found none in memory, and reports whether memory has a fresh one now.
+// The lease need not be looked at again: it was held when the request came, and the copy is checked against the ledger after it has come up. A
+// purge that this instance misses because its lease ends in between is later than the request, which may be answered from before it.
 func recalled(ex *exchange, found candidate) bool {
 	if found.reason != policy.URIMiss && found.reason != policy.VaryMiss || found.previous != nil || found.unusable != nil {
 		return false
@@ -81,14 +83,16 @@ func recalled(ex *exchange, found candidate) bool {
 	return ex.p.fills.Recall(ex.route.Route, keyText(&ex.request), ex.url, ex.asks(found).forward, ex.start)
 }
 
-// headWriter is a ResponseWriter that takes the lines of a head as they go out, sorted by their names.
+// headWriter is a ResponseWriter that takes a head as text, its lines sorted by name, instead of a map. BeginHead returns a buffer with the status
+// line, to which the caller appends the lines and hands it to EndHead; length is that of the content.
 type headWriter interface {
 	BeginHead(status int) []byte
 	EndHead(head []byte, length int)
 }
 
-// writeStored writes the head of an answer from a copy, or of a 304 that stands for it, as it is stored, with what differs from answer to answer
-// in its place among the lines. It reports false, and has written nothing, where more than that is to be changed: then the header is made as for any answer.
+// writeStored writes the head of an answer from a copy, or of a 304 about it, as the copy's stored text, with Age and Cache-Status inserted at
+// their places in the order of names. It reports false, and has written nothing, if anything else in the header has to change: the caller then
+// makes the header as a map.
 func writeStored(d *delivery, c *store.Copy, age time.Duration, status int) bool {
 	to, ok := d.w.ResponseWriter.(headWriter)
 	if !ok || d.requestID != "" || d.rq.cfg.CacheStatusOff || len(d.rq.route.RemoveFields)+len(d.rq.route.SetFields) > 0 {
@@ -99,8 +103,8 @@ func writeStored(d *delivery, c *store.Copy, age time.Duration, status int) bool
 	}
 	d.w.code = status
 	head := c.Head()
-	first := before(head, "Age")
-	second := first + before(head[first:], "Cache-Status")
+	first := insertionPoint(head, "Age")
+	second := first + insertionPoint(head[first:], "Cache-Status")
 	appendLines := func(out []byte, lines string) []byte { return append(out, lines...) }
 	if status == http.StatusNotModified {
 		tagged := c.Has("Etag")
@@ -114,7 +118,7 @@ func writeStored(d *delivery, c *store.Copy, age time.Duration, status int) bool
 	return true
 }
 
-// appendKept appends the lines that a 304 has.
+// appendKept appends those of the lines that belong in a 304. tagged says that the copy has an ETag.
 func appendKept(out []byte, lines string, tagged bool) []byte {
 	for len(lines) > 0 {
 		end := strings.IndexByte(lines, '\n') + 1
@@ -126,8 +130,8 @@ func appendKept(out []byte, lines string, tagged bool) []byte {
 	return out
 }
 
-// before is where in lines that are sorted by their names a line of this name would stand.
-func before(lines, name string) (at int) {
+// insertionPoint is the offset in lines, which are sorted by name, at which a line of this name would be inserted.
+func insertionPoint(lines, name string) (at int) {
 	for at < len(lines) {
 		line := lines[at:]
 		if line[:strings.IndexByte(line, ':')] > name {

@@ -16,25 +16,27 @@ import (
 	"cacheproxy/writebehind"
 )
 
-// WriteQueue is where writes wait for their origin.
+// WriteQueue is the queue in which accepted writes wait to be sent to their origin. It must be safe for concurrent use.
 type WriteQueue interface {
 	Append(context.Context, *writebehind.Entry) (writebehind.Receipt, error)
 	Last(ctx context.Context, keys ...string) ([]writebehind.Last, error)
 	Find(ctx context.Context, id string) (writebehind.Record, error)
 }
 
-// Behind is what the proxy does with writes that are answered before their origin is. Nil: there is no queue. It is safe for concurrent use.
+// Behind is the proxy's part in write-behind: it accepts writes into the queue, holds back other writes until the queued writes of their keys
+// are done, and sends queued writes. Nil: there is no queue. It is safe for concurrent use.
 //
-// Invariant: no write reaches its origin before one that was accepted before it came and has its key, by whatever route, mode or instance.
-// So a write that may have such others before it asks the queue; where the queue does not answer, the write is refused.
+// Invariant: if write A was accepted before write B with the same key arrived, B does not reach the origin before A, whatever the route, mode
+// and instance of either. So a write that may have queued writes before it asks the queue; if the queue does not answer, the write is refused.
 type Behind struct {
 	p      *Proxy
 	queue  WriteQueue
 	sealer *writebehind.Sealer
 	prefix string
-	others atomic.Pointer[[]*deferring] // that the queue knows of
-	known  atomic.Pointer[map[string]bool]
-	lines  atomic.Int64 // when the next line about a queue that does not answer may be written, in nanoseconds since 1970
+	others atomic.Pointer[[]*deferring]    // routes of all instances whose writes are or may be in the queue; see Learn
+	known  atomic.Pointer[map[string]bool] // by definition of a route: every instance has had time to learn of it
+	// nextLine is when the next log line about a queue that does not answer may be written, in Unix nanoseconds.
+	nextLine atomic.Int64
 }
 
 func newBehind(p *Proxy, o Options) *Behind {
@@ -44,10 +46,10 @@ func newBehind(p *Proxy, o Options) *Behind {
 	return b
 }
 
-// BehindOf is what the proxy does with such writes; nil: it was made without a queue.
+// BehindOf returns the proxy's Behind; nil: it was made without a queue.
 func BehindOf(p *Proxy) *Behind { return p.behind }
 
-// Routes are the definitions of the routes in force whose writes are queued, as instances tell each other.
+// Routes returns the definitions of the routes in force whose writes are queued, in the form in which instances tell them to each other.
 func (b *Behind) Routes() (all []string) {
 	for _, d := range b.p.config().deferring {
 		all = append(all, d.said)
@@ -55,11 +57,12 @@ func (b *Behind) Routes() (all []string) {
 	return all
 }
 
-// routeSettles is how long a route has to be known before it accepts writes: an instance that has not learned of it lets writes to its keys
-// pass, and asks for what is new every second.
+// routeSettles is how long a route's definition has to be published before the route accepts writes. An instance that has not learned of the
+// route yet would let other writes to its keys overtake queued ones; every instance asks for new definitions once a second.
 const routeSettles = 3 * time.Second
 
-// Learn takes in the definitions of all instances, each with how long it has been known.
+// Learn replaces what is known of the routes of all instances. all has for each definition for how long it has been published. A definition
+// that cannot be read is logged and left out: writes queued by it are then not waited for.
 func (b *Behind) Learn(all map[string]time.Duration) {
 	var others []*deferring
 	known := map[string]bool{}
@@ -76,12 +79,12 @@ func (b *Behind) Learn(all map[string]time.Duration) {
 	b.known.Store(&known)
 }
 
-// all are the routes that say behind what a write has to wait.
+// all returns the routes whose queued writes another write may have to wait for: those of cfg, and those that other instances have told of.
 func (b *Behind) all(cfg *Config) []*deferring {
 	return slices.Concat(cfg.deferring, *b.others.Load())
 }
 
-// settled reports whether every instance knows of a route.
+// settled reports whether every instance has had time to learn of a route (routeSettles).
 func (b *Behind) settled(r *route, cfg *Config) bool {
 	for _, d := range cfg.deferring {
 		if d.name == r.Name {
@@ -91,7 +94,7 @@ func (b *Behind) settled(r *route, cfg *Config) bool {
 	return false
 }
 
-// names are the keys behind whose writes a write has to wait; none: there cannot be any.
+// names returns the names of the keys whose queued writes this write has to wait for; none: it need not wait. See keyName.
 func (b *Behind) names(rq *request) (names []string) {
 	add := func(name string) {
 		if !slices.Contains(names, name) {
@@ -118,9 +121,9 @@ func (b *Behind) keysOf(names []string) []string {
 	return keys
 }
 
-// queueable reports whether a request is a write that its route has answered before the origin does. One with a precondition asks what is
-// there when it is made, one with a trailer is not whole when its content is, and one to an unclean path may be to another: these wait until
-// what is before them is done, and go through.
+// queueable reports whether a request is a write that is to be answered from the queue. Some writes of such a route are not: a precondition
+// has to be judged by what the origin has when the write is made, a trailer is not known when the content is complete, and an unclean path may
+// mean another resource. Those writes wait until the queued writes before them are done, and are then sent to the origin directly.
 func queueable(rq *request) bool {
 	if rq.route.behind == nil || rq.action != policy.WriteAction || rq.mode != policy.On {
 		return false
@@ -146,7 +149,8 @@ var (
 	queueLate = refusal{http.StatusServiceUnavailable, policy.QueueTimeout, "the writes before this one are not done yet, so it was not made; try again"}
 )
 
-// behindOthers waits until the writes before a write that goes through are done, and reports whether it may go. Where not, it is answered.
+// behindOthers waits until the queued writes before a write that is sent directly are done, and reports whether it may be sent. If not, the
+// client has been sent a refusal.
 func behindOthers(ex *exchange) bool {
 	b := ex.p.behind
 	if b == nil {
@@ -156,7 +160,7 @@ func behindOthers(ex *exchange) bool {
 	if len(names) == 0 {
 		return true
 	}
-	deleteNamed(ex.r.Header, sequenceField) // which is the queue's to say
+	deleteNamed(ex.r.Header, sequenceField) // only the queue may set it
 	refused := b.await(ex.r.Context(), b.keysOf(names), patienceOf(ex.route))
 	if refused != nil {
 		refuseLater(ex, *refused)
@@ -176,7 +180,7 @@ func deleteNamed(h http.Header, name string) {
 // sequenceField tells the origin the order of the writes of a key.
 const sequenceField = "X-Write-Sequence"
 
-// defaultPatience is how long a write waits for those before it where its route does not say.
+// defaultPatience is how long a write waits for queued writes before it if its own route queues none, and so has no setting for it.
 const defaultPatience = 10 * time.Second
 
 func patienceOf(r *route) time.Duration {
@@ -186,7 +190,8 @@ func patienceOf(r *route) time.Duration {
 	return defaultPatience
 }
 
-// await waits until the writes that wait now of these keys are done. What comes after them is not waited for.
+// await waits until the writes that are last in the queue of each key now are done. Writes that are queued later are not waited for. It returns
+// nil, or why the caller's request has to be refused: &queueLate, &queueBlocked or &queueDown.
 func (b *Behind) await(ctx context.Context, keys []string, patience time.Duration) *refusal {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -226,7 +231,7 @@ func (b *Behind) await(ctx context.Context, keys []string, patience time.Duratio
 	return nil
 }
 
-// over reports whether nothing waits for a write any more.
+// over reports whether a queued write is finished as far as later writes of its key are concerned.
 func (b *Behind) over(ctx context.Context, id string) (bool, error) {
 	r, err := b.queue.Find(ctx, id)
 	if errors.Is(err, writebehind.ErrUnknown) {
@@ -235,10 +240,10 @@ func (b *Behind) over(ctx context.Context, id string) (bool, error) {
 	return r.State == writebehind.Done || r.State == writebehind.Dropped || r.State == writebehind.Dead && !r.Blocks, err
 }
 
-// tell says in the log, once in a while, that the queue does not answer.
+// tell logs that the queue does not answer, at most once in ten seconds.
 func (b *Behind) tell(err error) {
-	now, next := time.Now().UnixNano(), b.lines.Load()
-	if now >= next && b.lines.CompareAndSwap(next, now+int64(10*time.Second)) {
+	now, next := time.Now().UnixNano(), b.nextLine.Load()
+	if now >= next && b.nextLine.CompareAndSwap(next, now+int64(10*time.Second)) {
 		b.p.logger.Log(b.p.lifetime, slog.LevelError, "the queue of writes cannot be used as it should; where it does not answer, writes that may have others before them are refused", "error", err)
 	}
 }

@@ -14,16 +14,16 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// boards is what the proxy does with routes that keep boards. The zero value answers for none.
+// boards serves routes with a leaderboard. Its zero value refuses every request of such a route.
 type boards struct {
 	desk    *api.Desk
 	metrics *observe.Leaderboard
-	failing spell // of the lines about records that do not answer
+	failing spell // of failing operations on the records
 }
 
-// boarded reports whether a request is answered from the records of its route, and its upstream does not see it.
+// boarded reports whether a request is answered from the records of its route's board, without the upstream.
 //
-// Invariant: with mode on, no request of such a route reaches the upstream, so that nothing is submitted there and not here.
+// Invariant: with mode on, no request of such a route reaches the upstream. So no submission is recorded there and missing here.
 func boarded(rq *request) bool {
 	return rq.route.boards != nil && rq.mode == policy.On
 }
@@ -75,7 +75,7 @@ func boardOf(rq *request) (string, bool) {
 	return name, ok && name != "" && len(name) <= maxBoardName && utf8.ValidString(name)
 }
 
-// takeSubmission receives the content of a submission, and reports whether it can be looked at. Where not, it is answered.
+// takeSubmission receives the content of a submission, and reports whether it may be recorded. If not, the client has been sent a refusal.
 func takeSubmission(ex *exchange) bool {
 	h := ex.r.Header
 	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
@@ -84,7 +84,7 @@ func takeSubmission(ex *exchange) bool {
 	case len(h["Content-Encoding"]) > 0, kind != "application/json" && !strings.HasSuffix(kind, "+json"):
 		ex.refuse(notJSON)
 		return false
-	case httpcache.ForOrigin(h): // there is nothing yet that could be as it was
+	case httpcache.ForOrigin(h): // If-Match and If-Unmodified-Since are about a representation, and a submission has none before it is recorded
 		ex.refuse(unmetBoard)
 		return false
 	}
@@ -103,11 +103,12 @@ func takeSubmission(ex *exchange) bool {
 	return true
 }
 
-// playerField tells, in the answer of who is asked for permission, as which player a client may submit.
+// playerField is in the answer of the authorizing upstream, and names the player as whom the client may submit.
 const playerField = "X-Leaderboard-Player"
 
-// permitted asks whether the client may do this, where the route has somebody to ask, unless it was asked just now. Where not, the client is
-// answered. What is remembered holds for the same question: method, target, and every field by which the service may know clients.
+// permitted asks the route's authorizing upstream, if it has one, whether the client may make this request. If it may not, the client has been
+// sent a refusal. A permit is remembered for a short time, for requests that are equal in method, target, client address and every field by which
+// the upstream may tell clients apart.
 func permitted(ex *exchange) (permit api.Permit, ok bool) {
 	r, desk := ex.route.boards, ex.p.boards.desk
 	if r.AuthorizeUpstream == "" {
@@ -142,14 +143,15 @@ func permitted(ex *exchange) (permit api.Permit, ok bool) {
 	return permit, false
 }
 
-// sentKey is the idempotency key of a submission, with whose it is; empty: it has none.
+// sentKey is the idempotency key of a submission, prefixed with what identifies its client (clientOf); empty: it has none. It is not ok if the
+// field is malformed.
 func sentKey(ex *exchange) (key string, ok bool) {
 	lines := ex.r.Header[idempotencyField]
 	if len(lines) == 0 {
 		return "", true
 	}
-	own := len(lines) == 1 && lines[0] != "" && len(lines[0]) <= maxIdempotencyKey
-	return clientOf(ex.route, ex.r.Header) + "\n" + strings.Join(lines, ""), own
+	wellFormed := len(lines) == 1 && lines[0] != "" && len(lines[0]) <= maxIdempotencyKey
+	return clientOf(ex.route, ex.r.Header) + "\n" + strings.Join(lines, ""), wellFormed
 }
 
 func submit(ex *exchange, d *decision, board string, permit api.Permit) {
@@ -199,7 +201,8 @@ func readBoard(ex *exchange, d *decision, board string) {
 	tellBoards(ex, nil)
 	ex.p.boards.metrics.Read(ex.route.Name, time.Since(ex.start), a.Age)
 	stored, asked := http.Header{"Etag": {a.Tag}}, http.Header{}
-	for _, name := range [...]string{"If-Match", "If-None-Match"} { // nobody knows when a board was last modified: RFC 9110 §13.1.3 and §13.1.4
+	// A board has no Last-Modified, so that conditions on dates are ignored (RFC 9110 §13.1.3, §13.1.4).
+	for _, name := range [...]string{"If-Match", "If-None-Match"} {
 		if lines := ex.r.Header[name]; len(lines) > 0 {
 			asked[name] = lines
 		}
@@ -211,7 +214,7 @@ func readBoard(ex *exchange, d *decision, board string) {
 	ex.settle(d.status(ex.start))
 	h := ex.w.Header()
 	h["Etag"] = stored["Etag"]
-	// Caches on the way may keep it, and ask each time whether it is the same: a second of theirs would be one in which a score is missing.
+	// Caches downstream may store the answer, and have to revalidate it each time: if they served it for a second, a score could be missing from it.
 	h.Set("Cache-Control", "no-cache")
 	if ex.route.boards.AuthorizeUpstream != "" {
 		h.Set("Cache-Control", "private, no-cache")
@@ -239,12 +242,12 @@ func sendBoard(ex *exchange, code int, body []byte) {
 	}
 }
 
-// tellBoards tells the log how the records answer; nil: as they should.
+// tellBoards logs that operations on the records fail, and that they succeed again; err nil: this one has succeeded.
 func tellBoards(ex *exchange, err error) {
 	ex.p.boards.failing.tell(ex.p.logger, ex, err, "records of boards do not answer as they should", "records of boards answer again")
 }
 
-// refuseBoard answers where the desk has refused. That a player is not there is an answer like any other, and counts as one.
+// refuseBoard answers a request that the desk has refused or failed. 404, for a player who is not on the board, is counted as an ordinary answer.
 func refuseBoard(ex *exchange, d *decision, err error) {
 	refused := &api.Refusal{Code: http.StatusServiceUnavailable, Text: boardDown.text}
 	errors.As(err, &refused)
@@ -264,13 +267,14 @@ func refuseBoard(ex *exchange, d *decision, err error) {
 	}
 }
 
-// mirrors reports whether a submission goes to the upstream, and what it accepts is recorded besides.
+// mirrors reports whether a submission goes to the upstream, and is recorded here too if the upstream accepts it.
 func mirrors(rq *request) bool {
 	return rq.route.boards != nil && rq.mode == policy.Observe && rq.action == policy.WriteAction
 }
 
-// mirrorSubmission records a submission that the upstream has accepted, before its client hears of it: so nothing that a client knows to be accepted is
-// missing here once the route is switched on. Where it cannot be recorded, the client has the upstream's answer all the same, and it is counted.
+// mirrorSubmission records a submission that the upstream has accepted, before the client gets the upstream's answer. So once the route is
+// switched on, no submission is missing here that a client knows to be accepted. If recording fails, the failure is counted and logged, and the
+// client gets the upstream's answer all the same.
 func mirrorSubmission(ex *exchange) {
 	if !mirrors(&ex.request) {
 		return

@@ -10,13 +10,13 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// bypass is what of a request sends it past the cache; the zero value is nothing.
+// bypass names the fields, parameters or cookies because of which a request went past the cache; the zero value has none.
 type bypass struct {
 	kind  string // one of observe's
 	names []string
 }
 
-// bypassFor is what sends the request past the cache, where it is for a reason that has names.
+// bypassFor returns the names because of which the request goes past the cache, if why is a reason with names.
 func (rq *request) bypassFor(why policy.Reason) bypass {
 	headers, parameters, cookies := rq.route.BypassedFor(why, rq.asked(), rq.route.Selecting())
 	for _, b := range [...]bypass{{observe.KindHeader, headers}, {observe.KindQuery, parameters}, {observe.KindCookie, cookies}} {
@@ -27,9 +27,9 @@ func (rq *request) bypassFor(why policy.Reason) bypass {
 	return bypass{}
 }
 
-// passUnlisted has the origin answer a request of an observed route that goes past the cache for header fields, and compares the answer
-// with the copy for requests without them: whether the fields choose the answer is what has to be known before they are ignored. It
-// stores nothing, since nobody knows yet whose answer it is.
+// passUnlisted passes a request of an observed route that goes past the cache because of unlisted header fields, and compares the origin's
+// answer with the copy for requests without these fields. The comparison shows operators whether the fields may be ignored. The answer is not
+// stored, since it may depend on the fields.
 func (ex *exchange) passUnlisted(d *decision) {
 	o := withoutUnlisted(ex)
 	if o == nil {
@@ -41,7 +41,7 @@ func (ex *exchange) passUnlisted(d *decision) {
 			ex.route.Metrics.Compared(ex.bypass.kind, ex.bypass.names, !o.same)
 		}
 	}()
-	ex.passAnswered(d.reason, o.answer)
+	ex.passAnswered(d.reason, o.onAnswer)
 }
 
 // withoutUnlisted is the comparison with the copy that would answer the request without its unlisted fields; nil: there is none.
@@ -55,7 +55,7 @@ func withoutUnlisted(ex *exchange) *observation {
 	rq.query = query
 	rq.key, rq.url = rq.appendKey(rq.key[:0], rq.r.Header, true)
 	found := ex.p.find(rq, ex.start)
-	rq.query, rq.key = asked, rq.key[:0] // as a request has them that goes past the cache
+	rq.query, rq.key = asked, rq.key[:0] // a request that is passed has its query as it came, and no key
 	if found.use < httpcache.Fresh {
 		return nil
 	}

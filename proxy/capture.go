@@ -6,8 +6,8 @@ import (
 	"cacheproxy/store"
 )
 
-// capture keeps a body that streams by, up to a limit and as long as there is memory for it, and hands it over when it has come whole.
-// What it keeps is in the budget until release.
+// capture copies a body while it is read, and calls done with the copy at the end of the body, unless the body is longer than the limit or the
+// budget has no memory for it. The copy is counted in the budget until release. A capture is for one goroutine.
 type capture struct {
 	io.ReadCloser
 	limit    int64
@@ -19,7 +19,7 @@ type capture struct {
 	done     func(data []byte) // called once at the end of a body that was kept
 }
 
-// capture keeps the body that an answer brings, until this request is answered.
+// capture wraps the body of an answer in a capture, which is released when this request is finished.
 func (ex *exchange) capture(body io.ReadCloser, done func(data []byte)) *capture {
 	ex.captured = &capture{ReadCloser: body, limit: ex.cfg.MaxObject, budget: ex.p.store.Memory().Budget(), done: done}
 	return ex.captured

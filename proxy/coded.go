@@ -44,9 +44,9 @@ func (d *delivery) deliverCoded(c *store.Copy) error {
 	return nil
 }
 
-// deliverCodedRanges answers with ranges of what the origin sent, which is what a Range selects from here. It is unpacked up to the
-// last byte wanted, and once: spans that go back would have it unpacked anew for each of them, and are answered with the whole
-// (RFC 9110 §14.2). The error is one of the copy, not of the client.
+// deliverCodedRanges answers with ranges of the body as the origin sent it, since that is what a Range header selects from here. The body is
+// decoded once, up to the last byte wanted. Ranges that are not in ascending order would have it decoded anew for each, so that sent is false
+// for them, and the caller sends the whole (RFC 9110 §14.2). The error is one of the copy, not of the client.
 func (d *delivery) deliverCodedRanges(c *store.Copy) (sent bool, err error) {
 	size := int64(c.Length())
 	if spans, ok := d.rq.ranges.Select(size); ok && !slices.IsSortedFunc(spans, byFirst) {
@@ -79,7 +79,7 @@ func (d *delivery) unpack(c *store.Copy) error {
 	return fmt.Errorf("unpack copy: %w", err)
 }
 
-// clientWriter tells a client that has left from a body that cannot be decoded.
+// clientWriter remembers that writing to the client has failed, so that a client that has left can be told from a body that cannot be decoded.
 type clientWriter struct {
 	to   *recorder
 	gone bool

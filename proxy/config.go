@@ -19,23 +19,23 @@ type Config struct {
 	Table          *policy.Table
 	MaxObject      int64                         // larger answers are not stored, in bytes
 	MaxBody        int64                         // larger request bodies are answered 413, in bytes; 0: any size
-	CacheStatusOff bool                          // answers say nothing in Cache-Status of what came of them here
-	CacheStatusKey bool                          // Cache-Status tells the storage key
-	TagHeaders     []string                      // in which responses that no route is for list tags
+	CacheStatusOff bool                          // no Cache-Status member is added to answers
+	CacheStatusKey bool                          // Cache-Status includes the storage key
+	TagHeaders     []string                      // response fields that list tags, for requests that no route matches
 	Behind         map[string]*writebehind.Rules // of routes that answer writes before the origin does, by name
 	Boards         map[string]*api.Route         // of routes that keep boards, by name
 	Trusted        []netip.Prefix                // peers whose X-Forwarded-* and Forwarded are believed
-	// Anew are names of routes that begin without copies, whatever the generation before had.
+	// Anew names routes that start without copies, even if their copies in the generation before would still be valid.
 	Anew []string
-	// Blind reports whether changes in the database behind may be unknown (policy.Route.FeedDownTTL); nil: no database tells of any.
+	// Blind reports whether changes in the API's database may have been missed (policy.Route.FeedDownTTL); nil: no database is watched.
 	Blind      func(now time.Time) bool
 	routes     map[*policy.Route]*route
 	byName     map[string]*route
 	order      []*route // as configured
-	unmatched  *route   // serves what no route matches
-	asksClient bool     // a route is for some clients only
+	unmatched  *route   // for requests that no route matches
+	asksClient bool     // some route has Clients, so that Match needs the client's address
 	upstreams  map[string]*upstream.Upstream
-	deferring  []*deferring // of Behind
+	deferring  []*deferring // the routes that queue writes
 }
 
 // NewConfig joins routes with their upstreams; c holds the rest. What matches no route goes to the first upstream.
@@ -111,9 +111,9 @@ func (r *route) configuredShare() float64 {
 	return r.ModeShare
 }
 
-// draw decides by which mode one request goes. Each request is drawn by itself, not its URL or its client: a share then is
-// that share of the load, whether a route has one URL or millions, and whoever asks. outside says that it fell outside the
-// share, and so goes as with off.
+// draw chooses the mode of one request at random, by the route's share. It draws for each request and not for each URL or client, so that a
+// share is that share of the load even if a route has one URL or one client. outside says that the request is outside the share, and is handled
+// as with mode off.
 func (r *route) draw(now time.Time) (mode policy.Mode, outside bool) {
 	mode, share := r.mode(now)
 	if share < 1 && rand.Float64() >= share {

@@ -10,43 +10,43 @@ import (
 	"cacheproxy/store"
 )
 
-// step is what is done for a request.
+// step is what execute does for a request.
 type step uint8
 
 const (
 	passOn      step = iota // the request itself goes to the origin
-	passWrite               // as passOn, and what it changes is invalidated
-	compare                 // as passOn, and what comes is compared with the copy
-	passHead                // a HEAD goes to the origin, and its answer renews the copy or ends it
+	passWrite               // as passOn, and what the write changes is invalidated
+	compare                 // as passOn, and the origin's answer is compared with the copy
+	passHead                // a HEAD goes to the origin, and its answer renews the copy or makes it stale
 	serveCopy               // the copy answers
-	serveParts              // stored parts of a whole answer
-	fetchShared             // the answer is fetched together with whoever asks for the same
+	serveParts              // stored parts of a response answer
+	fetchShared             // the answer is fetched once for all requests that ask for the same
 	fetchAlone              // the answer is fetched for this request only; it may still be stored
 	refuseIt                // the proxy answers with an error of its own
-	queueWrite              // the write is accepted, and goes to the origin from the queue
-	showWrite               // what has become of a write that was
+	queueWrite              // the write is accepted, and sent to the origin from the queue
+	showWrite               // the state of a queued write is shown
 	serveBoard              // a submission is recorded, or a board is read
 )
 
-// decision is what is to become of a request: data, made without touching anything. execute carries it out, and explain prints
-// it.
+// decision says what is to be done for a request. It is a value, and making one has no effects beyond the request: execute carries it out, and
+// explain prints it.
 type decision struct {
 	step    step
 	outcome policy.Outcome
 	reason  policy.Reason
-	detail  string // said instead of the reason's word; empty: the reason's
+	detail  string // in Cache-Status instead of the reason's word; empty: the reason's word
 	found   candidate
-	apart   bool   // it waited for another request's fetch, which was not for it
-	note    string // where the copy is that of another request
+	apart   bool   // the request has waited for another request's fetch, whose answer was not for it
+	note    string // for explain: why the copy of another request answers; empty: it is this request's own
 
-	renews  bool           // the copy is to be renewed in the background,
-	class   upstream.Class // at the origin among these
+	renews  bool           // the copy is to be renewed in the background
+	class   upstream.Class // of the renewal
 	part    bool           // a fetch asks for the part that the client wants, not for the whole
-	parts   partsAnswer    // what is served of parts
+	parts   partsAnswer    // for serveParts
 	refusal refusal
 }
 
-// status is what the decision says about the answer, before anything comes from the origin.
+// status is the Status of the answer as far as it follows from the decision, before the origin has answered.
 func (d *decision) status(now time.Time) policy.Status {
 	s := policy.Status{Outcome: d.outcome, Reason: d.reason, Detail: d.detail, Apart: d.apart}
 	if copied := d.served(); copied != nil {
@@ -66,9 +66,9 @@ func (d *decision) served() *store.Copy {
 	return nil
 }
 
-// decide says what is to become of a request at a time, by its plan, the configuration, and what is stored, invalidated and
-// reachable then. It changes nothing but what the request holds. A request that shared a fetch which was not for it is decided
-// once more.
+// decide makes the decision about a request at the time now, from its plan, the configuration, and what is stored, invalidated and reachable
+// then. It changes nothing but the references that the request holds. It is called again for a request that has waited for a shared fetch whose
+// answer was not for it.
 func (p *Proxy) decide(rq *request, now time.Time) decision {
 	d := p.choose(rq, now)
 	d.apart = rq.waited
@@ -78,7 +78,7 @@ func (p *Proxy) decide(rq *request, now time.Time) decision {
 	return d
 }
 
-// choose is decide, but for what the request has been through before.
+// choose is decide without regard to earlier attempts of the request.
 func (p *Proxy) choose(rq *request, now time.Time) decision {
 	d, decided := p.unfetched(rq, now)
 	if !decided {
@@ -87,8 +87,8 @@ func (p *Proxy) choose(rq *request, now time.Time) decision {
 	return d
 }
 
-// unfetched is the decision about a request for which nothing has to be fetched for others to share. Where something has to be, it is not
-// decided, and found is what there is.
+// unfetched makes the decision about a request that can be answered without a fetch that others may share. If a fetch is needed, decided is
+// false, and of d only found is set.
 func (p *Proxy) unfetched(rq *request, now time.Time) (d decision, decided bool) {
 	switch {
 	case p.behind.shows(rq):
@@ -127,7 +127,7 @@ func passing(why policy.Reason) decision {
 	return decision{step: passOn, outcome: policy.Pass, reason: why}
 }
 
-// comparing has the origin answer, and the answer compared with what would have been served.
+// comparing is the decision to have the origin answer, and to compare its answer with what would have been served.
 func comparing(found candidate) decision {
 	d := decision{step: compare, outcome: policy.WouldMiss, reason: found.reason, found: found}
 	if found.use >= httpcache.StaleServable {
@@ -137,7 +137,8 @@ func comparing(found candidate) decision {
 	return d
 }
 
-// fromCopy answers with a copy, unless it does not meet If-Match or its like, which the origin then has to answer.
+// fromCopy is the decision to answer with a copy. A request whose If-Match or If-Unmodified-Since the copy does not meet is passed instead: the
+// origin may have something that does.
 func (rq *request) fromCopy(found candidate, outcome policy.Outcome, why policy.Reason, now time.Time) decision {
 	c := found.Copy
 	if httpcache.ForOrigin(rq.r.Header) && isSuccess(c.Status()) && !httpcache.MeetsPreconditions(rq.r.Header, c.Header()) {
@@ -153,14 +154,13 @@ func (rq *request) fromCopy(found candidate, outcome policy.Outcome, why policy.
 	return d
 }
 
-// ahead reports whether one more read of a fresh copy makes it worth renewing before it expires.
+// ahead reports whether a fresh copy is worth renewing before it expires, counting this request as a read.
 func (rq *request) ahead(c *store.Copy, now time.Time) bool {
 	return rq.route.RenewsAhead && int(c.Use.Hits.Load())+1 >= rq.route.MinHits && rq.route.due(c, now)
 }
 
-// withCredentials answers a read with Authorization that no copy answers (RFC 9111 §3.5), by asking the origin for this request
-// alone. It neither waits for others nor do others wait for it: whether its answer is theirs too is not known before it is
-// there.
+// withCredentials is the decision about a read with Authorization that no copy may answer (RFC 9111 §3.5): the origin is asked for this request
+// alone. The request neither waits for others nor do others wait for it, since whether the answer may be shared is not known before it is there.
 func (p *Proxy) withCredentials(rq *request, found candidate, now time.Time) decision {
 	alone := rq.r.Method == http.MethodGet && len(rq.ranges) == 0 && !rq.directives.NoStore && rq.route.ForwardHeaders == policy.ForwardAll
 	switch {
@@ -178,7 +178,7 @@ func (p *Proxy) withCredentials(rq *request, found candidate, now time.Time) dec
 	return d
 }
 
-// missing answers a read that no copy answers whole.
+// missing is the decision about a read that no whole copy answers.
 func (p *Proxy) missing(rq *request, found candidate, now time.Time) decision {
 	if rq.r.Method == http.MethodGet && found.Copy == nil && rq.lease != leaseLost {
 		answer, usable := p.fromParts(rq, found, now)
@@ -204,11 +204,11 @@ func (p *Proxy) missing(rq *request, found candidate, now time.Time) decision {
 		rq.byItself = rq.byItself || p.fills.BreaksOff(keyText(rq), now)
 		found.shareless, found.lasting = p.fills.Shareless(rq.question(found), now)
 	}
-	return rq.fetching(found)
+	return rq.chooseFetch(found)
 }
 
-// fetching says how an answer is fetched: with others, or, where that is known to be of no use, alone.
-func (rq *request) fetching(found candidate) decision {
+// chooseFetch decides how an answer is fetched: shared with other requests or, if it is known that it could not be shared, for this one alone.
+func (rq *request) chooseFetch(found candidate) decision {
 	d := fetching(fetchAlone, found)
 	d.part = rq.wantsPart(found)
 	switch {
@@ -217,8 +217,8 @@ func (rq *request) fetching(found candidate) decision {
 	case found.shareless == policy.NoReason:
 		d.step = fetchShared
 		return d
-	case len(rq.ranges) > 0, // a whole that is only for this request is more than it asks for
-		rq.route.Compression != httpcache.Identity: // what will not be held compressed is best had as the client and the origin agree on
+	case len(rq.ranges) > 0, // a fill would fetch the whole, which nobody but this request could use
+		rq.route.Compression != httpcache.Identity: // a fill asks for identity, which serves only to hold the copy compressed
 		d = passing(policy.HitForMiss)
 		d.found = found
 		return d
@@ -232,15 +232,15 @@ func fetching(how step, found candidate) decision {
 	return decision{step: how, outcome: policy.Miss, reason: found.reason, found: found}
 }
 
-// wantsPart reports whether this request asks the origin for a part instead of the whole: there is no copy that could be
-// confirmed, and nothing is known against keeping the answer but its size.
+// wantsPart reports whether this request asks the origin for a part instead of the whole: there is no copy that a fetch could confirm, and no
+// reason is known why the answer could not be stored, except that the whole is too large.
 func (rq *request) wantsPart(found candidate) bool {
 	return len(rq.ranges) > 0 && rq.route.Range == policy.RangePart && found.Copy == nil &&
 		(found.shareless == policy.NoReason || found.shareless == policy.TooLarge)
 }
 
-// due reports whether a copy is old enough to be renewed ahead of its expiry. Copies filled together become due apart:
-// each has a place of its own in the first half of what is left after refresh_at.
+// due reports whether a copy is old enough to be renewed ahead of its expiry. So that copies that were stored together do not become due
+// together, each becomes due at a point of its own, by its digest, in the first half of what is left of its lifetime after refresh_at.
 func (r *route) due(c *store.Copy, now time.Time) bool {
 	at := r.RefreshAt
 	spread := float64((c.Digest^uint64(c.Life().Received.UnixNano()))*0x9E3779B97F4A7C15>>11) / (1 << 53)

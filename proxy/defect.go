@@ -8,17 +8,18 @@ import (
 	"cacheproxy/policy"
 )
 
-// caught ends a request that has met a defect of this program: the log tells of it, and so does the client's answer, where none of it went out.
-// net/http would close the connection without a word, and tell where nobody looks. It is deferred, and the report of the request comes after it.
+// caught recovers from a panic in the handling of a request: it logs the panic, and answers with 500 if no head has gone out, or else breaks off
+// the answer. net/http by itself would close the connection without an answer, and log at level Debug only. Callers defer caught after
+// finish, so that it runs before finish reports the request.
 func caught(ex *exchange) {
 	v := recover()
 	switch {
 	case v == nil:
 		return
-	case v == http.ErrAbortHandler: // no defect: the client is not to take a part for the whole
+	case v == http.ErrAbortHandler: // deliberate: the answer breaks off, so that the client does not take a part for the whole
 		panic(v)
 	}
-	met(v)
+	onDefect(v)
 	ex.p.logger.Error("request panicked", "route", ex.route.Name, "request_id", ex.id(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 	if ex.settled {
 		ex.broke(policy.Panic)
@@ -29,7 +30,7 @@ func caught(ex *exchange) {
 		panic(http.ErrAbortHandler)
 	}
 	h := ex.w.Header()
-	for name := range h { // of the answer that was to be; whether the connection ends is not the answer's
+	for name := range h { // fields of the answer that failed; Connection, which may say close, is about more than that answer
 		if name != "Connection" {
 			delete(h, name)
 		}
@@ -39,5 +40,5 @@ func caught(ex *exchange) {
 	ex.whole = true
 }
 
-// met is what happens on a defect besides. Tests fail for it, which would else see an answer like others.
-var met = func(defect any) {}
+// onDefect is called with each recovered panic. Tests replace it with one that fails the test, which would otherwise see only a 500.
+var onDefect = func(defect any) {}

@@ -14,9 +14,9 @@ import (
 // defects has a test meet some.
 func defects(t *testing.T) {
 	t.Helper()
-	before := met
-	met = func(any) {}
-	t.Cleanup(func() { met = before })
+	before := onDefect
+	onDefect = func(any) {}
+	t.Cleanup(func() { onDefect = before })
 }
 
 // A defect is the end of the request that meets it and of no other: its client is told, and the log has the stack.

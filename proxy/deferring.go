@@ -12,19 +12,19 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// deferring is a route whose writes wait in the queue: one in force here, or one that is or was elsewhere, of which writes may wait yet. It
-// says of any write, whatever its route, behind which it has to wait.
+// deferring is a route that queues writes: one in force on this instance, or one that is or was in force on another and may still have writes
+// in the queue. For a write of any route it tells the keys of queued writes that this write has to wait for.
 type deferring struct {
 	name    string
-	said    string // its definition, as instances tell each other
+	said    string // its definition as JSON, as instances tell it to each other
 	key     policy.Template
-	keyed   bool // the host is part of the key
-	status  string
+	keyed   bool   // the host is part of the key
+	status  string // path under which the states of its writes are shown
 	table   *policy.Table
-	methods []string // which its patterns ask for; empty text: any
+	methods []string // methods of its patterns; "": any
 }
 
-// definition is what instances tell each other of such a route.
+// definition is what instances tell each other of a route that queues writes, as JSON.
 type definition struct {
 	Name     string   `json:"name"`
 	Patterns []string `json:"patterns"`
@@ -33,7 +33,7 @@ type definition struct {
 	Status   string   `json:"status"`
 }
 
-// deferringOf are those among the routes of a configuration.
+// deferringOf returns those of the routes that queue writes.
 func deferringOf(routes []*route) (all []*deferring) {
 	for _, r := range routes {
 		if r.behind == nil {
@@ -47,7 +47,7 @@ func deferringOf(routes []*route) (all []*deferring) {
 		if err != nil {
 			panic(fmt.Sprintf("BUG: the definition of a route cannot be written: %v", err))
 		}
-		if of, err := parseDeferring(string(said)); err == nil { // else a configuration that is valid would not be
+		if of, err := parseDeferring(string(said)); err == nil { // it cannot fail: the patterns and the template were parsed before
 			all = append(all, of)
 		}
 	}
@@ -85,9 +85,9 @@ func parseDeferring(said string) (*deferring, error) {
 	return of, nil
 }
 
-// keyName is what a write is about, in words: what the template says, or its path, and the host where the origin sees it.
+// keyName names what a write is about: by the route's key template or, without one, by its path, and by its host if the origin sees it (keyed).
 //
-// Invariant: two writes that an API may take for writes of the same have one name, however their hosts and paths are spelt.
+// Invariant: two writes that an API may take for writes to one resource have the same name, however their hosts and paths are spelled.
 func keyName(key policy.Template, keyed bool, m *policy.Match, t httpcache.Target) string {
 	t.Host = keyHost(t.Host)
 	if !key.Zero() {
@@ -100,9 +100,9 @@ func keyName(key policy.Template, keyed bool, m *policy.Match, t httpcache.Targe
 	return "u" + t.Host + httpcache.CanonicalPath(policy.CleanTarget(t).Path)
 }
 
-// keyHost is a host as keys name it: lower case (RFC 3986 §6.2.2.1), nothing escaped (§6.2.2.2), without the dot of the root, an address in one
-// form (RFC 5952), and without port, since servers choose a site by its name alone. Where two hosts are not the same after all, their writes
-// at most wait for each other.
+// keyHost is a host as key names have it: in lower case (RFC 3986 §6.2.2.1), without escapes (§6.2.2.2), without a trailing dot, an address in
+// one form (RFC 5952), and without the port, since servers choose a site by its name alone. If two hosts that become equal here are different
+// after all, their writes only wait for each other without need.
 func keyHost(host string) string {
 	var plain strings.Builder
 	for i := 0; i < len(host); i++ {
@@ -123,7 +123,7 @@ func keyHost(host string) string {
 	return name
 }
 
-// names are the keys of which the route says that the target is one, by whatever method it is written, and however its host is spelt.
+// names returns the names (keyName) that the route has for writes to a target, by any of its methods and by either spelling of the host.
 func (d *deferring) names(t httpcache.Target) (names []string) {
 	clean := t
 	clean.Path = policy.CleanTarget(t).Path
@@ -142,7 +142,7 @@ func (d *deferring) names(t httpcache.Target) (names []string) {
 	return names
 }
 
-// ownKey is the key of a write of the request's route.
+// ownKey is the name (keyName) that the request's own route has for what the request is about.
 func ownKey(rq *request) string {
 	return keyName(rq.route.WriteKey, rq.route.Host.Literal == "", &rq.match, rq.target)
 }

@@ -41,7 +41,7 @@ func (d *delivery) deliverCopy(c *store.Copy) error {
 	return nil
 }
 
-// validators is what of a copy's header conditions are compared with, until it is asked for that of another.
+// validators returns the fields of a copy's header that conditions are compared with. The map is valid until the next call.
 func (d *delivery) validators(c *store.Copy) http.Header {
 	if d.validating == nil {
 		d.validating = make(http.Header, 3)
@@ -56,7 +56,7 @@ func (d *delivery) validators(c *store.Copy) http.Header {
 	return d.validating
 }
 
-// deliverNotModified tells the client that what it has is what is stored (RFC 9110 §15.4.5).
+// deliverNotModified answers with 304: the client's representation is the stored one (RFC 9110 §15.4.5).
 func (d *delivery) deliverNotModified(stored http.Header, age time.Duration) {
 	h := d.w.Header()
 	share(h, httpcache.NotModifiedHeader(stored))
@@ -71,7 +71,7 @@ func share(dst, src http.Header) {
 	}
 }
 
-// deliverFill answers with what a fill brings, while it comes. shown is the part of it that is sent.
+// deliverFill answers with a fill's response, while its body arrives. shown says which part of the body is sent. The error is that of deliverCopy.
 func (d *delivery) deliverFill(res *fill.Response, from *fill.Reader, shown stretch) error {
 	switch {
 	case res.Confirmed != nil && res.Confirmed.Coding() != httpcache.Identity:
@@ -117,7 +117,7 @@ func (d *delivery) addFillHeader(h http.Header, res *fill.Response) {
 	keepUntyped(h)
 }
 
-// follow copies a growing body to the client as it grows, or a stretch of it.
+// follow sends a body, or the wanted stretch of it, to the client as it arrives. If the body breaks off, so does the answer.
 func (d *delivery) follow(res *fill.Response, from *fill.Reader, wanted httpcache.Span) {
 	ctx, flush := d.rq.r.Context(), http.NewResponseController(&d.w)
 	if res.Header["Content-Length"] == nil && from.Idle() {
@@ -127,7 +127,7 @@ func (d *delivery) follow(res *fill.Response, from *fill.Reader, wanted httpcach
 		p, err := from.Next(ctx)
 		if err != nil {
 			if at == res.Length && ctx.Err() != nil {
-				return // all of it is there, and who had nothing else to ask has left
+				return // the client has been sent all of it, and has left since
 			}
 			d.abort(brokenBy(ctx, err))
 		}
@@ -155,7 +155,7 @@ func (d *delivery) follow(res *fill.Response, from *fill.Reader, wanted httpcach
 	}
 }
 
-// brokenBy is why a body that is followed did not come to its end, given the error of its reader and the context of the request.
+// brokenBy says why an answer broke off, given the error of the body's reader and the context of the request.
 func brokenBy(ctx context.Context, err error) policy.Reason {
 	switch {
 	case ctx.Err() != nil:

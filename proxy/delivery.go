@@ -14,26 +14,26 @@ import (
 	"cacheproxy/store"
 )
 
-// delivery is the answer to one request on its way to the client, and what is told about it.
+// delivery is the answer to one request: its writer, its Status, and what the log is to say about how it ended.
 type delivery struct {
 	w  recorder
 	rq *request
 
 	status  policy.Status // set once, by settle
 	settled bool
-	said    string         // status in Cache-Status, without the key; empty: not written down yet
-	ended   policy.Reason  // why the answer did not come to its end, for the log; NoReason: it did, or broke off without a word
-	shown   policy.Outcome // of a comparison, for the log and the metrics; Pass: there was none
+	said    string         // the text that was sent in Cache-Status, without the key; empty: none was kept
+	ended   policy.Reason  // why the answer did not come to its end, for the log; NoReason: it did, or no reason is known
+	shown   policy.Outcome // result of a comparison, for the log and the metrics; Pass: there was none
 
-	requestID string // empty: nobody needed one yet
-	originID  string // the one that the origin was asked with or answered with, where it may be another
-	whole     bool   // the answer came to its end
+	requestID string // empty: none was needed so far
+	originID  string // the id that the origin was sent or has sent, if it may differ from requestID
+	whole     bool   // the handler returned without a panic: the answer came to its end
 
-	validating http.Header // see validators; memory that requests have one after another
+	validating http.Header // see validators; reused by the next request that gets this exchange
 }
 
-// settle says what is told about the answer. It is called once, before the head of the answer is made: Cache-Status goes out
-// with the head, and the log and the metrics are to say the same.
+// settle sets the Status of the answer. It must be called exactly once, before the head of the answer is made: Cache-Status goes out with the
+// head, and the log and the metrics have to say the same.
 func (d *delivery) settle(s policy.Status) {
 	if d.settled {
 		settledTwice(d.status, s)
@@ -50,19 +50,19 @@ func (d *delivery) cacheStatus() string {
 	return string(d.status.Append(buf[:0]))
 }
 
-// settledTwice is what happens on a status after the first: the last one counts. Tests fail for it.
+// settledTwice is called when settle is called again; the later status counts. Tests replace it with one that fails the test.
 var settledTwice = func(_, _ policy.Status) {}
 
 // broke notes why an answer whose head is out did not come to its end.
 func (d *delivery) broke(why policy.Reason) { d.ended = why }
 
-// compared notes what came of comparing an answer with a copy, for which its head could not wait.
+// compared notes the result of comparing an answer with a copy, which is known only after the head has gone out.
 func (d *delivery) compared(outcome policy.Outcome) { d.shown = outcome }
 
-// finalOutcome is what is counted and logged: what was told, or what a comparison has shown since.
+// finalOutcome is the outcome for metrics and log: that of the Status, or the result of a comparison that was made since.
 func (d *delivery) finalOutcome() policy.Outcome { return cmp.Or(d.shown, d.status.Outcome) }
 
-// finalReason is what is logged: what was told, or what has cut the answer off since.
+// finalReason is the reason for the log: that of the Status, or why the answer broke off since.
 func (d *delivery) finalReason() policy.Reason { return cmp.Or(d.ended, d.status.Reason) }
 
 // abort ends an answer whose head is out, so that the client does not take a part for the whole.
@@ -86,7 +86,7 @@ func (d *delivery) refuse(r refusal) {
 	d.answer(r.code, r.text)
 }
 
-// answer sends an error of the proxy's own.
+// answer sends an error of the proxy's own. With 503 it sets Retry-After to what the route's upstream says.
 func (d *delivery) answer(code int, text string) {
 	h := d.w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -102,16 +102,15 @@ func setRetryAfter(h http.Header, wait time.Duration) {
 	h.Set("Retry-After", strconv.Itoa(int(wait/time.Second)))
 }
 
-// addHeader adds to the header of an answer from a copy what differs from answer to answer.
+// addHeader adds the fields to the header of an answer from a copy that differ from answer to answer: Age, Cache-Status and the like.
 func (d *delivery) addHeader(h http.Header, age time.Duration) {
 	var buf [160]byte
 	text, n := d.appendVarying(buf[:0], age)
 	d.addLines(h, string(text), n, make([]string, 0, 2))
 }
 
-// addHeaderOf makes the header of an answer from a copy: the stored one, that of the body as it is held if held is set, and what differs
-// from answer to answer. There is one string and
-// one array for all of it: a hit allocates nothing else.
+// addHeaderOf makes the header of an answer from a copy: the stored fields, which describe the body as it is held if held is set, and those of
+// addHeader. All values share one string and one slice, so that a hit allocates nothing else.
 func (d *delivery) addHeaderOf(c *store.Copy, held bool, age time.Duration) {
 	var buf [160]byte
 	text, n := d.appendVarying(buf[:0], age)
@@ -144,10 +143,10 @@ func (d *delivery) addLines(h http.Header, both string, n int, lines []string) {
 	keepUntyped(h)
 }
 
-// edit changes what the client gets of what the origin said, as the route has it: alike in a whole answer, in parts of one, and in the
-// 304 by which the client takes over the fields for what it holds (RFC 9110 §15.4.5, RFC 9111 §4.3.4). Who stores the header, or
-// judges it, does so before. Of an answer that is for its client alone (copied: it is no copy, nor becomes one), a Cache-Control that
-// forbids others to keep it stays.
+// edit applies the route's SetFields and RemoveFields to a header that is about to be sent: equally for a whole answer, a part of one, and a 304,
+// from which the client updates the fields that it has stored (RFC 9110 §15.4.5, RFC 9111 §4.3.4). Storing and judging use the header as it was
+// before. copied says that the answer is a copy or becomes one. Of any other answer, a Cache-Control with no-store or private stays, since the
+// answer may be for its client alone.
 func (d *delivery) edit(h http.Header, copied bool) {
 	r := d.rq.route.Route.Route
 	if len(r.RemoveFields)+len(r.SetFields) == 0 {
@@ -199,7 +198,7 @@ func (d *delivery) appendCacheStatus(dst []byte) []byte {
 	return status.Append(dst)
 }
 
-// id is this request's id, made when it is first needed: an answer from a copy that nobody sees in the log needs none.
+// id is this request's id, made when it is first needed: an answer from a copy that is not logged needs none.
 func (d *delivery) id() string {
 	if d.requestID == "" {
 		d.requestID = newRequestID()
@@ -207,7 +206,7 @@ func (d *delivery) id() string {
 	return d.requestID
 }
 
-// addID tells the client the id. One that the origin gave to a request of this client's own is not taken away.
+// addID adds the id to the header, unless the origin's answer to this very request has one already.
 func (d *delivery) addID(h http.Header) {
 	if own := h[requestIDField]; len(own) > 0 {
 		d.originID = own[0]
@@ -222,13 +221,13 @@ type recorder struct {
 	code   int
 	bytes  int64
 	failed bool // the client could not be sent all of it
-	// lends says that what is written may be read after Write has returned, as net/http does over HTTP/2: client C resets its stream, Write
-	// returns, the bytes are used for another's answer, and only then a goroutine of the connection, which had the frame already, copies them.
-	// So it gets bytes of its own.
+	// lends is set over HTTP/2, where net/http may read what was written after Write has returned: client C resets its stream; Write returns;
+	// the caller gives the bytes back, and they are overwritten for another answer; only then does the connection's goroutine, which had the
+	// frame already, read them. So Write passes on bytes of its own.
 	lends bool
 }
 
-// copiedBy is up to how many bytes net/http copies before Write returns; more it copies later, so many of them at a time are cloned.
+// copiedBy is up to how many bytes net/http copies before Write returns. Of longer writes the recorder clones clonedAtOnce bytes at a time.
 const copiedBy, clonedAtOnce = 4 << 10, 16 << 10
 
 func (w *recorder) WriteHeader(code int) {

@@ -14,8 +14,8 @@ import (
 
 const maxNamed = 24 // names in one list of a log line
 
-// tell writes what differed, and what the request has that the key leaves out, where a wrong key is to be looked for. It
-// shows names and lengths, and no value and no part of a body, which can be personal.
+// tell logs in what the origin's answer differed from the copy, and which fields and parameters of the request are not part of the key, since
+// one of them may have to be. It logs names and lengths only: values and bodies can be personal.
 func (o *observation) tell() {
 	ex, c := o.ex, o.found.Copy
 	ok, skipped := ex.route.differences.Pass(ex.start)
@@ -50,8 +50,8 @@ func (o *observation) tell() {
 	ex.p.logger.LogAttrs(ex.r.Context(), slog.LevelWarn, "a copy would have differed from the origin's answer", attrs...)
 }
 
-// withheld tells that the route, switched on, would keep cookies of the answer from the client: those of a copy, and of what becomes one. The
-// comparison is about the rest of the answer, since to do so is what the route says.
+// withheld counts and logs that the route, if it were switched on, would strip the cookies of this answer (strip_set_cookie). The comparison
+// itself ignores cookies, since stripping them is what the route is configured to do.
 func (o *observation) withheld() {
 	ex := o.ex
 	if !ex.route.StripSetCookie || !httpcache.SetsCookie(o.header) {
@@ -74,7 +74,7 @@ func (o *observation) withheld() {
 	ex.p.logger.LogAttrs(ex.r.Context(), slog.LevelWarn, "a client would not have got the cookies of the origin's answer (strip_set_cookie)", attrs...)
 }
 
-// differs tells in which way a body is another than a copy's.
+// differs describes for the log how the body differs from that of a copy.
 func (b *capture) differs(c *store.Copy, status int) []slog.Attr {
 	if b.over {
 		return []slog.Attr{slog.String("bytes", fmt.Sprintf("more than %d", b.limit))}

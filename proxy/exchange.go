@@ -21,11 +21,11 @@ type exchange struct {
 	delivery
 	origin    time.Duration // time spent waiting for the origin
 	address   string        // from which the origin answered; empty: it did not
-	probing   *store.Copy   // that may stand in for the origin, and for which this request asks; nil: none
+	probing   *store.Copy   // the copy for which this request is the probe; see ask. Nil: it is none
 	captured  *capture      // of the answer's body; nil: none is kept
-	inspected *store.Room   // of what was read of the answer before the client got any of it; nil: nothing
+	inspected *store.Room   // memory of what writing.readAnswer has read of the answer; nil: none
 	span      *observe.Span
-	bypass    bypass // for which it goes past the cache
+	bypass    bypass // names because of which the request goes past the cache
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{request: request{key: make([]byte, 0, 512)}} }}
@@ -40,7 +40,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex.whole = true
 }
 
-// begin notes what came. Every other field is zero: finish leaves it so.
+// begin sets what follows from the request alone. All other fields are zero then: reset leaves them so.
 func (ex *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	upstream.AsSent(r.Header)
 	ex.p, ex.r, ex.cfg, ex.rq = p, r, p.config(), &ex.request
@@ -51,15 +51,15 @@ func (ex *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	ex.span = p.tracer.Request(r, ex.start)
 }
 
-// serve is the path of a request: what it asks, what is to become of it, and doing that. What a shared fetch brings may not be
-// for this request, which then is decided once more.
+// serve takes a request from its head to its answer: resolve, receive, plan, decide, execute. If a shared fetch brings an answer that is not for
+// this request, the last two are done again.
 func (ex *exchange) serve() {
-	ex.warnUnbelieved() // before what is not believed is taken off
+	ex.warnUnbelieved() // before resolve, which may strip the fields that it looks at
 	refused := ex.resolve(ex.scheme())
 	if refused == nil && ex.target.Host == "" && (ex.r.ProtoAtLeast(1, 1) || ex.match.Route.Writes(ex.asked())) {
 		refused = &hostless
 	}
-	ex.mode, ex.share = ex.route.draw(ex.start)
+	ex.mode, ex.outside = ex.route.draw(ex.start)
 	if refused == nil {
 		refused = ex.receive()
 	}
@@ -91,15 +91,15 @@ func (ex *exchange) serve() {
 	}
 }
 
-// hostless is the answer to a request that does not say whose resource it is about: what it changes would be that of every host. Before
-// HTTP/1.1 there is no Host (RFC 9112 §3.2), and monitors ask without one.
+// hostless is the answer to a request without a host: a write would invalidate the copies of every host. Reads in HTTP/1.0, which does not
+// require Host (RFC 9112 §3.2), are served, since monitors send them without one.
 var hostless = refusal{http.StatusBadRequest, policy.UncleanPath, "the request target cannot be understood: no host is given"}
 
 // execute does what was decided. It reports whether the request is answered.
 func (ex *exchange) execute(d *decision) bool {
 	ex.traceLookup(d)
 	if d.step == passOn || d.step == passWrite {
-		ex.bypass = ex.bypassFor(d.reason) // before the answer, by which the route may learn that it is none
+		ex.bypass = ex.bypassFor(d.reason) // before the answer: its Vary may teach the route the field, which is then no bypass any more
 		ex.route.Metrics.Bypassed(ex.bypass.kind, ex.bypass.names)
 	}
 	switch d.step {
@@ -108,7 +108,7 @@ func (ex *exchange) execute(d *decision) bool {
 	case passWrite:
 		ex.write(d)
 	case queueWrite:
-		accept(ex, d)
+		acceptWrite(ex, d)
 	case showWrite:
 		showState(ex, d)
 	case serveBoard:
@@ -130,13 +130,13 @@ func (ex *exchange) execute(d *decision) bool {
 
 // serveCopy answers with a copy.
 func (ex *exchange) serveCopy(d *decision) {
-	if d.renews { // before the copy goes out: a slow client is not to hold it up
+	if d.renews { // before the copy is sent: a slow client must not delay the renewal
 		ex.p.fills.Renew(ex.start, d.found.Copy, func() fill.Renewal { return ex.renewal(d.found, d.class, ex.span) })
 	}
 	ex.deliver(d, d.status(ex.start))
 }
 
-// deliver answers with the copy of a decision, and counts the read.
+// deliver answers with the copy of a decision, counts the read, and has the copy written to tiers below memory that may have lost it.
 func (ex *exchange) deliver(d *decision, status policy.Status) {
 	c := d.found.Copy
 	ex.settle(status)
@@ -152,14 +152,14 @@ func (ex *exchange) deliver(d *decision, status policy.Status) {
 	}
 }
 
-// unpackFailed ends an answer from a copy that is broken.
+// unpackFailed logs that a copy cannot be decoded, and breaks off the answer.
 func (ex *exchange) unpackFailed(err error) {
 	ex.p.logger.Error("copy not unpacked", "route", ex.route.Name, "error", err)
 	ex.abort(policy.Incomplete)
 }
 
-// finish gives back the copies and the memory of bodies, reports the request and lets go of it. It runs however the request has ended, and when the last byte
-// of a body was written.
+// finish releases the copies and the memory of bodies, reports the request, and returns the exchange to the pool if nothing else can still use
+// it. It is deferred, so that it runs after the last byte was written, and after a panic too.
 func (ex *exchange) finish() {
 	ex.held.release()
 	ex.gathered.room.Release()
@@ -168,15 +168,15 @@ func (ex *exchange) finish() {
 	ex.report()
 	switch {
 	case ex.status.Outcome == policy.Hit:
-	case ex.status.Outcome == policy.Miss && ex.whole: // a fill has none of it: see fillRequest
+	case ex.status.Outcome == policy.Miss && ex.whole: // the fill, which may go on, refers to nothing of it: see fillRequest
 	default:
-		return // what serves other requests may hold on to it beyond their end
+		return // a transport or hook that was handed the request may refer to it longer
 	}
 	reset(ex)
 }
 
-// reset makes an exchange that nobody holds on to another request's, of which nothing is left but memory: not the key, which an answer that has
-// none would tell.
+// reset clears an exchange that nothing refers to any more, and returns it to the pool. Only buffers are kept. The key's length becomes zero, so
+// that the next request, if it has no key, does not show this one's.
 func reset(ex *exchange) {
 	key, validating := ex.key, ex.validating
 	*ex = exchange{request: request{key: key[:0]}, delivery: delivery{validating: validating}}

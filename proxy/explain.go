@@ -21,41 +21,41 @@ import (
 	"cacheproxy/store"
 )
 
-// Explanation says what would become of a request, without asking the origin.
+// Explanation says how a request would be handled, as far as that can be told without asking the origin. Its JSON form is a contract.
 type Explanation struct {
 	Request   string   `json:"request"`
-	Assumed   []string `json:"assumed,omitempty"` // fields of the request that were not given; set by who assumes them
+	Assumed   []string `json:"assumed,omitempty"` // fields of the request that were not given and have been assumed; set by the caller of Explain
 	Route     string   `json:"route"`
 	Pattern   string   `json:"pattern,omitempty"`
-	Skipped   string   `json:"skipped,omitempty"` // the route whose pattern fits better, and whose where does not fit the request
+	Skipped   string   `json:"skipped,omitempty"` // the route with the more specific pattern whose where or clients do not fit the request
 	Policy    string   `json:"policy"`
 	Mode      string   `json:"mode"`
 	ModeShare string   `json:"mode_share,omitempty"` // of the requests that the mode is for, where not all; the decision is that for one of these
 	Upstream  string   `json:"upstream"`
 	Decision  string   `json:"decision"` // hit, stale, miss, pass, write, queued, error
 	Reason    string   `json:"reason,omitempty"`
-	// CacheStatus is what Cache-Status would say, but for what only the answer of the upstream adds.
+	// CacheStatus is what Cache-Status would say, without what depends on the upstream's answer.
 	CacheStatus string `json:"cache_status"`
-	// The names of what of the request sends it past the cache.
+	// Names of the header fields, parameters and cookies because of which the request goes past the cache.
 	Unlisted           []string `json:"unlisted_headers,omitempty"`
 	UnlistedParameters []string `json:"unlisted_parameters,omitempty"`
 	UnlistedCookies    []string `json:"unlisted_cookies,omitempty"`
-	// Bypasses says for what most requests of the route went past the cache since the start of this instance.
+	// Bypasses says because of which names most requests of the route went past the cache since the start of this instance.
 	Bypasses []string `json:"route_bypassed_for,omitempty"`
-	// Prefers is what the client prefers, by which copies of the URL are told apart; Compared what comparing them has shown.
+	// Prefers is what the client prefers, by which copies of the URL are kept apart; Compared says whether these copies have differed.
 	Prefers    []string `json:"prefers,omitempty"`
 	Compared   []string `json:"variants_compared,omitempty"`
-	Note       string   `json:"note,omitempty"`  // what makes the explanation differ from a client's request
+	Note       string   `json:"note,omitempty"`  // why a client's request may be handled otherwise than explained
 	Lease      string   `json:"lease,omitempty"` // whether copies may be used; only where there are other instances
 	Name       string   `json:"name,omitempty"`
 	StorageKey string   `json:"storage_key,omitempty"` // in hexadecimal: it is binary
 	Query      string   `json:"query_forwarded,omitempty"`
-	NotStored  string   `json:"not_stored,omitempty"` // why the last answer was not
+	NotStored  string   `json:"not_stored,omitempty"` // why the last answer was not stored
 	Variants   []string `json:"variants_by,omitempty"`
 	Forwards   []string `json:"fill_forwards,omitempty"` // names of the header fields that a fill would forward
 	Members    []string `json:"members,omitempty"`
 	Copy       *Copy    `json:"copy,omitempty"`
-	Parts      []string `json:"parts,omitempty"` // what is there of an answer that is not complete, as Content-Range says it
+	Parts      []string `json:"parts,omitempty"` // stored parts of an incomplete response, in the form of Content-Range
 }
 
 // Copy is the state of a stored copy.
@@ -77,9 +77,9 @@ type Copy struct {
 	ContentType string   `json:"content_type,omitempty"`
 }
 
-// Explain says what would become of a request with this method, URL (absolute, or a path) and header, if it came from a peer that
-// is not trusted. It is the decision that the request itself would meet. Where routes are for some clients, the last address in
-// X-Forwarded-For is the one that it would come from.
+// Explain explains the decision about a request with this method, URL (absolute, or a path) and header, as if it came from a peer that is not
+// trusted. It makes the decision by the same code as ServeHTTP. If routes are for some clients only, the client's address is the last one in
+// X-Forwarded-For. The error says that the URL cannot be parsed.
 func (p *Proxy) Explain(method, rawURL string, header http.Header) (*Explanation, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -152,8 +152,8 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 			e.Prefers = append(e.Prefers, name+": "+preferred[i])
 		}
 	}
-	for _, p := range rq.route.Metrics.Preferences() {
-		e.Compared = append(e.Compared, comparedText(p))
+	for _, pair := range rq.route.Metrics.Preferences() {
+		e.Compared = append(e.Compared, comparedText(pair))
 	}
 	e.StorageKey, e.Query, e.Name = hex.EncodeToString(rq.key), rq.query, rq.name()
 	for _, m := range rq.members(nil) {
@@ -161,7 +161,7 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 			e.Members = append(e.Members, m.String())
 		}
 	}
-	found := candidate{Found: p.selected(rq, rq.start)} // whatever it may be used for
+	found := candidate{Found: p.selected(rq, rq.start)} // the copy is shown whether or not it may be used
 	if found.Variants != nil {
 		e.Variants = found.Variants.Names()
 	}
@@ -179,7 +179,7 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 	return e
 }
 
-// note says what makes the explanation differ from what a client may see.
+// note says why a client's request may be handled otherwise than explained; empty: there is no such reason.
 func (p *Proxy) note(rq *request, d *decision) string {
 	switch {
 	case d.note != "":
@@ -208,7 +208,7 @@ func (p *Proxy) note(rq *request, d *decision) string {
 	return ""
 }
 
-// leaseText says whether the instance knows of every purge; empty where it is the only one.
+// leaseText describes the lease of this instance; empty: it is the only instance, and has none.
 func (p *Proxy) leaseText(rq *request) string {
 	if p.lease == nil {
 		return ""

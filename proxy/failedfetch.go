@@ -19,28 +19,28 @@ import (
 
 // An answer that breaks off after its head is a failure too; see fill.BreaksOff.
 
-// sharesFailure reports whether the failure of another's fetch is one for this request too.
+// sharesFailure reports whether this request accepts the failure of a fetch that another request has led, instead of electing a leader anew.
 func (ex *exchange) sharesFailure(res *fill.Response, found candidate) bool {
 	switch res.Reason {
 	case policy.OriginError, policy.OriginTimeout, policy.Panic, policy.NoReason:
 		return ex.standsIn(found, ex.p.ledger) || ex.asksSame(res, found)
 	}
-	return true // it came about before anything was sent
+	return true // the fetch failed before anything was sent: no request's fields are to blame
 }
 
-// asksSame reports whether this request asks what the fetch asked that brought res.
+// asksSame reports whether this request would have asked the origin exactly what the fetch of res has asked it.
 func (rq *request) asksSame(res *fill.Response, found candidate) bool {
 	return fill.Question(string(rq.key), res.Forward) == rq.question(found)
 }
 
-// proved reports whether an answer that was fetched with what another forwards has not broken off before this request is sent any of it,
-// and returns where this request reads it; nil: nowhere yet.
+// proved waits, if the answer was fetched with other fields than this request would forward, until it has proved itself (fill.Reader.Proves), and
+// reports false if it broke off before. from is the reader that it has attached for this request; nil: none yet.
 func (ex *exchange) proved(res *fill.Response, found candidate) (from *fill.Reader, ok bool) {
 	if ex.asksSame(res, found) {
 		return nil, true
 	}
 	if from, ok = res.Attach(); !ok {
-		return nil, true // its beginning is gone, which is for accept to see
+		return nil, true // the beginning of the body is gone; accept meets that again, and handles it
 	}
 	if ok = from.Proves(ex.r.Context()); !ok {
 		from.Detach()
@@ -59,21 +59,22 @@ func asksAsRenewal(r *policy.Route, forwarded http.Header, found candidate) bool
 	return httpcache.Negotiation(renewal) == httpcache.Negotiation(forwarded)
 }
 
-// failed reports whether a fetch brought no answer to the question, but a word of the moment's trouble.
+// failed reports whether a fetch brought no answer about the resource, but an error or a server error (5xx) that is not stored.
 func failed(res *fill.Response) bool {
 	return res.Reason != policy.NoReason || res.Status >= http.StatusInternalServerError && !res.Verdict.Store
 }
 
-// elect has the request look for a leader again after a failure that is not its own. To wait for a timeout a third time would be too
-// long.
+// elect notes that the request elects another leader after a failure of one that asked something else. After the second failure, or a timeout,
+// it shares only with requests that forward the same: waiting for a timeout a third time would take too long.
 func (rq *request) elect(res *fill.Response) {
 	rq.byItself = rq.elected || res.Reason == policy.OriginTimeout
 	rq.elected = true
 }
 
-// patience is how long a request of the route waits for the head of another's answer before it asks for itself. Who would wait for as long
-// as the upstream may take waits for the end of the fetch, which is bounded: the two would run out at one time, and those whose timer came
-// first would all ask an upstream that has just let the first one wait in vain.
+// patience is how long a request of the route waits for the head of an answer that another request has led, before it asks by itself. A
+// WaitTimeout that is no shorter than the upstream's timeout does not apply: the request waits for the end of the fetch, which the upstream's
+// timeout bounds. Otherwise both would expire at about the same time, and every waiter whose timer came first would ask an upstream that has
+// just failed to answer.
 func (r *route) patience() time.Duration {
 	if timeout := r.Origin.Timeout(); timeout > 0 && r.WaitTimeout >= timeout {
 		return math.MaxInt64

@@ -12,8 +12,8 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// failure is what a client is told where there is no answer from the origin, and which outcome that is. It says nothing of the
-// origin's whereabouts; the log does.
+// failure says with what outcome, status and text a client is answered if there is no answer from the origin. The text does not say where the
+// origin is; the log does.
 func failure(why policy.Reason) (outcome policy.Outcome, code int, text string) {
 	outcome, code, text = policy.Failed, upstream.Status(why), "the upstream could not be reached or broke off"
 	switch why {
@@ -29,7 +29,7 @@ func failure(why policy.Reason) (outcome policy.Outcome, code int, text string) 
 	return outcome, code, text
 }
 
-// fail answers for an origin that gave no answer to a fetch. status is what is told but for the outcome and the reason.
+// fail answers a request whose fetch has failed. Of status, the outcome and the reason are replaced.
 func (ex *exchange) fail(status policy.Status, why policy.Reason, err error) {
 	if errors.As(err, new(*upstream.RequestError)) {
 		ex.refuse(unwritable)
@@ -47,10 +47,11 @@ func (ex *exchange) fail(status policy.Status, why policy.Reason, err error) {
 	ex.answer(code, refusedTo(err, text))
 }
 
-// unwritable is the answer to a request that cannot be sent on for what it is itself. The server of clients refuses those that it knows.
+// unwritable is the answer to a request that cannot be written to any upstream because of its own contents. Package server refuses the
+// malformed requests that it recognizes before they come here.
 var unwritable = refusal{http.StatusBadRequest, policy.UncleanPath, "the request is malformed: its method, Host, target or a field cannot be sent on"}
 
-// refusedTo is what a client is told: text, unless the limit is its own and not that of all.
+// refusedTo is the text for a client that was refused a place: text, unless it has reached the limit for one client rather than that for all.
 func refusedTo(err error, text string) string {
 	if upstream.ClientsShare(err) {
 		return "this client has as many streams open as one may have, a quarter of max_streams; a proxy before this one belongs in trusted_proxies"
@@ -81,9 +82,10 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 			why = refused.why
 		}
 	}
-	// Who breaks off when a call of gRPC is over has no say in what that is: the server, which has the same deadline, or a limit of
-	// the upstream that passes later.
-	overdue := (why == policy.OriginError || why == policy.OriginTimeout || why == policy.QueueTimeout) && server.Overdue(ex.r, time.Since(ex.start))
+	// After the deadline of a gRPC call it does not matter who broke it off: the upstream's server, which has the same deadline, or a limit
+	// of the proxy. It counts as the client's deadline.
+	originGaveUp := why == policy.OriginError || why == policy.OriginTimeout || why == policy.QueueTimeout
+	overdue := originGaveUp && server.Overdue(ex.r, time.Since(ex.start))
 	if overdue {
 		why = policy.ClientGone
 	}
@@ -108,8 +110,8 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 	server.Error(w, ex.r, code, refusedTo(err, text), w.Header().Get(requestIDField))
 }
 
-// unanswered logs a request that got no answer from its origin. One that was refused a place is the limit at work: there
-// can be thousands a second, which the metrics and the access log count.
+// unanswered logs a request that got no answer from its origin. A request that was refused a place is logged at level Debug: there can be
+// thousands a second, which the metrics and the access log count.
 func (ex *exchange) unanswered(err error) {
 	level := slog.LevelWarn
 	if ex.status.Outcome == policy.Shed {

@@ -11,12 +11,13 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// maxAttempts bounds how often a request looks again because the answer it waited for is not for it. After that it goes
-// to the origin itself.
+// maxAttempts bounds how often a request is decided again because the shared answer that it waited for was not for it. After that it fetches
+// alone.
 const maxAttempts = 4
 
-// ask asks the origin on behalf of a request, with others or alone. Of those that a copy could answer where the origin fails, the one that
-// asks first is the probe: if the origin failed before, the others are given the copy until that one has its answer.
+// ask has the origin asked, for this request and others or for it alone. If a stale copy may stand in for a failing origin, one request at a time
+// is the probe of that copy: while the probe has no answer from an origin that failed before, other requests are answered with the copy. ask
+// reports false if the request has to be decided again.
 func (ex *exchange) ask(d *decision) (answered bool) {
 	if c := d.found.Copy; c != nil && d.found.use == httpcache.StaleOnError {
 		switch now := time.Now(); {
@@ -38,7 +39,8 @@ func (ex *exchange) ask(d *decision) (answered bool) {
 	return true
 }
 
-// probed ends the probe: its answer is known, or will not be. It comes before any byte goes to the client, who may take its time.
+// probed ends this request's part as the probe, if it is one: whether the origin answers is known. It is called before any byte goes to the
+// client, since a slow client must not keep the next request from becoming the probe.
 func (ex *exchange) probed() {
 	if ex.probing != nil {
 		ex.probing.Use.EndRenewal(ex.start, 0)
@@ -46,7 +48,7 @@ func (ex *exchange) probed() {
 	}
 }
 
-// alone fetches for this request only; what comes may still be stored.
+// alone fetches an answer for this request only; the answer may still be stored.
 func (ex *exchange) alone(d *decision) {
 	q := ex.fillRequest(d.found, upstream.Fill, ex.span)
 	q.Hints, q.Asker = true, ex.asker()
@@ -55,7 +57,7 @@ func (ex *exchange) alone(d *decision) {
 	}
 	t := ex.p.fills.Alone(ex.r.Context(), ex.flightKey(d.found, q.Forward), ex.known(), q)
 	res, lead, why := t.Await(ex.r.Context(), 0, ex.inform)
-	if why != policy.NoReason { // nobody but the client ends this wait
+	if why != policy.NoReason { // only the client's leaving ends this wait
 		t.Abandon()
 		ex.gone()
 	}
@@ -66,23 +68,23 @@ func (ex *exchange) alone(d *decision) {
 	now := time.Now()
 	found := ex.p.lookUp(&ex.request, now)
 	if found.use != httpcache.Fresh {
-		ex.pass(found.reason) // gone again in the meantime
+		ex.pass(found.reason) // the copy that the fill has found is not usable any more
 		return
 	}
 	next := ex.fromCopy(found, policy.Hit, policy.NoReason, now)
 	ex.execute(&next)
 }
 
-// together joins or leads the flight for this request's key. It reports false where the request has to be decided once more.
+// together joins or leads the flight for this request's key. It reports false if the request has to be decided again.
 func (ex *exchange) together(d *decision) (answered bool) {
 	status := d.status(ex.start)
 	j := fill.Joiner{Key: ex.flightKey(d.found, ex.asks(d.found).forward), Known: ex.known(), MaxWaiters: ex.route.MaxWaiters, LeaseLost: ex.lease == leaseLost}
 	t := ex.p.fills.Join(j, func() *fill.Request {
-		now := ex.p.lookUp(&ex.request, time.Now())
-		if now.use == httpcache.Fresh {
+		found := ex.p.lookUp(&ex.request, time.Now())
+		if found.use == httpcache.Fresh {
 			return nil
 		}
-		q := ex.fillRequest(now, upstream.Fill, ex.span)
+		q := ex.fillRequest(found, upstream.Fill, ex.span)
 		q.Hints, q.Asker = true, ex.asker()
 		return q
 	})
@@ -109,7 +111,7 @@ func (ex *exchange) together(d *decision) (answered bool) {
 	case res.Again:
 		return false
 	case t.Role == fill.Leads:
-		// A fill with fields that Vary selects but the fill did not forward is an answer to somebody else.
+		// If Vary names a field that this request has and the fill did not forward, the answer is for requests without the field.
 		if ex.selects(&res) || !res.Verdict.Share {
 			ex.accept(&res, d, status, lead)
 			return true
@@ -128,7 +130,7 @@ func (ex *exchange) together(d *decision) (answered bool) {
 		}
 	}
 	ex.waited = t.Role == fill.Joined
-	// What is stored but has to be confirmed for each request is not marked shareless: it is a copy.
+	// An answer that is stored but has to be confirmed for each request gets no mark as shareless, because there is a copy.
 	ex.apart = res.Verdict.Store && !res.Verdict.Share
 	if !res.Verdict.Store && !res.Verdict.Share && !failed(&res) && !httpcache.Passing(res.Status) {
 		ex.unshared++
@@ -136,7 +138,7 @@ func (ex *exchange) together(d *decision) (answered bool) {
 	return false
 }
 
-// mayShare reports whether an answer that was fetched for another request is one for this request too.
+// mayShare reports whether an answer that was fetched for another request may answer this one.
 func (rq *request) mayShare(res *fill.Response, ledger *invalidation.Ledger) bool {
 	if res.Reason != policy.NoReason {
 		return true // an error is everybody's
@@ -144,7 +146,7 @@ func (rq *request) mayShare(res *fill.Response, ledger *invalidation.Ledger) boo
 	if !res.Verdict.Share || !rq.selects(res) {
 		return false
 	}
-	// Something was invalidated after the token, perhaps before this request came: then the answer is too old for it.
+	// If something was invalidated after the token was taken, that may have been before this request came: then the answer is too old for it.
 	return !res.Token.Before(rq.arrival) || !ledger.Since(res.Token, res.Members)
 }
 
@@ -154,8 +156,8 @@ func (rq *request) selects(res *fill.Response) bool {
 	return res.Reason != policy.NoReason || len(vary) == 0 || httpcache.VaryMatch(vary, rq.selection(vary), res.Forward)
 }
 
-// accept answers the request with what a fetch brought, which it reads through from; nil: from a reader of its own. It
-// reports false when the answer's beginning is gone already.
+// accept answers the request with the response of a fetch, whose body it reads through from; nil: it attaches a reader. It reports false, and has
+// sent nothing, if the beginning of the body is gone.
 func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status, from *fill.Reader) bool {
 	if from == nil {
 		var ok bool
@@ -200,10 +202,10 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 	}
 	status = fetched(res, status)
 	if res.Length < 0 && d.found.shareless == policy.TooLarge {
-		status.Stored = false // it was found to be too large when it came last
+		status.Stored = false // the last answer turned out to be too large, so this one probably will
 	}
-	// The head goes out before the answer is stored. What was invalidated until then will not be; what is between the head and the end of
-	// the body cannot be told any more.
+	// Cache-Status goes out with the head, before the answer is stored. An invalidation up to now means that it will not be stored, and
+	// Cache-Status can say so; one between the head and the end of the body comes too late for that.
 	if status.Stored && res.Confirmed == nil && !ex.p.ledger.Admits(res.Token, res.Members) {
 		status.Stored, status.Detail = false, policy.Outdated.String()
 	}
@@ -214,7 +216,7 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 	return true
 }
 
-// fetched is what is told about an answer that a fetch has brought; status is what was known before.
+// fetched completes the Status of an answer with what the response of the fetch says.
 func fetched(res *fill.Response, status policy.Status) policy.Status {
 	status.FwdStatus = res.Status
 	if res.Completed {
@@ -233,8 +235,8 @@ func fetched(res *fill.Response, status policy.Status) policy.Status {
 	return status
 }
 
-// notForThis says why an answer that came whole is not the one to give to this request, which the origin then gets as it
-// came: it does not meet a precondition, or is not kept and more than was asked for.
+// notForThis says why the response of a fetch must not answer this request, which is then passed to the origin as it came: the response does not
+// meet a precondition, or it is a whole that is not stored, where the client wants a part.
 func (rq *request) notForThis(res *fill.Response) policy.Reason {
 	switch {
 	case isSuccess(res.Status) && !httpcache.MeetsPreconditions(rq.r.Header, res.Header):
@@ -250,10 +252,10 @@ func isSuccess(status int) bool { return status >= 200 && status < 300 }
 // originFailed reports whether a status counts as an error for stale-if-error (RFC 5861 §4).
 func originFailed(status int) bool { return fill.OriginFailed(status) }
 
-// serveStaleOnError serves a stale copy in place of an error, where the copy allows it.
+// serveStaleOnError answers with a stale copy in place of an error of the origin, and reports whether it has: the copy must allow it.
 func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, status policy.Status) bool {
 	if found.Copy == nil {
-		// The fill may have brought one up from a tier below memory, or stored this very error.
+		// The fill may have brought a copy up from a tier below memory, or stored this very error.
 		if found = ex.p.lookUp(&ex.request, time.Now()); found.Copy != nil && httpcache.Passing(found.Copy.Status()) {
 			return false
 		}
@@ -270,13 +272,13 @@ func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, statu
 	return true
 }
 
-// serveInstead serves a copy for an answer that did not come. An origin that has failed is left alone for a while: until then the copy
-// stands in at once, and then one request asks again. status is what is told besides; header is that of the origin's answer, nil: there
-// was none; asked is what was forwarded to it, nil: more than a fill says.
+// serveInstead answers with a copy in place of an answer from the origin. status says more about the fetch; header is that of the origin's error,
+// nil: it gave no answer; asked is what a fill forwarded to the origin, nil: the request itself was sent, with more than a fill forwards.
 //
-// Only who asked what a renewal of the copy asks has found out that the origin fails to give it anew: an origin may fail of what one client
-// says that it accepts, or by which way its request came, and then everybody would get the old copy while all is well. After any other
-// failure the copy is renewed, and what becomes of that counts.
+// If the failed request asked what a renewal of the copy would ask, the failure is noted on the copy: for a pause, the copy answers at once
+// without asking the origin, and after it one request asks again. A failure of any other request is not noted, since the origin may have failed
+// because of one client's fields, and everybody would then get the old copy although the origin works. Instead a renewal is queued, and its
+// result is what is noted.
 func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status, header, asked http.Header) {
 	alike := asked != nil && asksAsRenewal(ex.route.Route.Route, asked, found)
 	if fill.FailedAtOrigin(why) && alike {
@@ -296,8 +298,8 @@ func (ex *exchange) serveInstead(found candidate, why policy.Reason, status poli
 	ex.deliver(&d, told)
 }
 
-// standsIn reports whether the copy may stand in for an error of the origin at this moment: it may have been purged since it was
-// found.
+// standsIn reports whether the copy may be served in place of an error of the origin now. It is judged anew, since it may have been purged after
+// it was found.
 func (rq *request) standsIn(found candidate, ledger *invalidation.Ledger) bool {
 	if found.Copy == nil {
 		return false

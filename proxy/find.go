@@ -12,28 +12,28 @@ import (
 	"cacheproxy/store"
 )
 
-// candidate is what a look-up found and what it may be used for.
+// candidate is the result of a look-up, and what the copy may be used for.
 type candidate struct {
 	store.Found
 	use    httpcache.Freshness // what the copy may be used for
 	reason policy.Reason
-	// previous is a copy that has expired for good: of no use but to tell whether what comes is different.
+	// previous is a copy past all its windows. It serves only to tell whether the next answer differs from it; nil: there is none.
 	previous *store.Copy
-	// shareless is why the last answer to this request was not to be shared, where that decides about the next one; NoReason: nothing
-	// is known against sharing it.
+	// shareless is why the last answer to this question could not be shared, if that is remembered; NoReason: nothing is known against
+	// sharing the next one.
 	shareless policy.Reason
 	lasting   bool // see fill.Filler.Shareless
 	looked    bool // there was a look-up
-	other     bool // it is the copy of another request, which an origin said makes no difference
-	// unusable is a copy that nobody may use any more; nil: there is none such.
+	other     bool // the copy was fetched for another request, and answers this one by the origin's word; see alike
+	// unusable is a copy that no request may use any more, to be dropped; nil: there is none.
 	unusable *store.Copy
 }
 
-// find looks for the copy of this request and says what it may be used for. It changes nothing but what the request holds. The key
-// of what it found may lie in the buffer of the request.
+// find looks for the copy of this request and judges what it may be used for. It changes nothing but the references that the request holds. The
+// candidate's Key may point into the key buffer of the request.
 //
-// Two kinds of facts are kept apart. Which copy it is, and whether that may answer requests of this kind, follow from the stored
-// header and the configuration. Whether it may now follows from the ledger and the clock, in Usable.
+// Two kinds of facts are kept apart. Which copy it is, and whether the copy may answer requests of this kind, follows from the stored header and
+// the configuration. Whether the copy may be used at this moment follows from the ledger and the clock, in Usable.
 func (p *Proxy) find(rq *request, now time.Time) candidate {
 	c := candidate{Found: p.selected(rq, now), looked: true}
 	switch {
@@ -53,7 +53,7 @@ func (p *Proxy) find(rq *request, now time.Time) candidate {
 		c.Copy, c.use, c.reason = nil, httpcache.Dead, policy.Authorization
 	case c.use != httpcache.Dead || c.reason == policy.Fenced:
 	case c.reason == policy.Expired:
-		// It gives way to what is fetched now; until then every request that asks sees what was there.
+		// The copy stays in the store until a fetched answer replaces it, so that each fetch until then can be compared with it.
 		c.Copy, c.previous = nil, c.Copy
 	default:
 		c.Copy, c.unusable = nil, c.Copy
@@ -61,21 +61,21 @@ func (p *Proxy) find(rq *request, now time.Time) candidate {
 	return c
 }
 
-// lookUp finds the copy of this request, and gives up one that nobody may use any more.
+// lookUp is find, and drops a copy that no request may use any more.
 func (p *Proxy) lookUp(rq *request, now time.Time) candidate {
 	c := p.find(rq, now)
 	p.discard(c)
 	return c
 }
 
-// discard gives up a copy that nobody may use any more.
+// discard drops the unusable copy of a candidate, if it has one, from the store.
 func (p *Proxy) discard(c candidate) {
 	if c.unusable != nil {
 		p.store.Drop(c.Key, c.unusable)
 	}
 }
 
-// selected is the copy that is stored for a request like this one, which holds it.
+// selected looks up the copy that the request selects. The request holds a reference to it.
 func (p *Proxy) selected(rq *request, now time.Time) store.Found {
 	key, unlisted := unsafe.String(unsafe.SliceData(rq.key), len(rq.key)), rq.route.SelectingUnlisted()
 	found := p.store.Lookup(key, rq.r.Header, now, unlisted...)
@@ -83,7 +83,7 @@ func (p *Proxy) selected(rq *request, now time.Time) store.Found {
 	if found.Copy != nil || found.Variants == nil {
 		return found
 	}
-	// None, perhaps because of a field that no fill forwards, which cannot have selected anything.
+	// The request may have a field that no fill forwards, and that therefore selects nothing: look again without such fields.
 	names := found.Variants.Names()
 	found = p.store.Lookup(key, rq.selection(names), now, unlisted...)
 	rq.held.keep(found.Copy)
@@ -93,8 +93,8 @@ func (p *Proxy) selected(rq *request, now time.Time) store.Found {
 	return found
 }
 
-// selectedBy reports whether names has all fields that tell the copy from others. One that is stored while a request looks for
-// it may have more, which the request was not asked for.
+// selectedBy reports whether names has every field of the copy's Vary. A copy that was stored after names was read may vary by more fields, whose
+// values in this request were not compared.
 func selectedBy(c *store.Copy, names []string) bool {
 	for _, name := range c.Vary() {
 		if !slices.Contains(names, name) {
@@ -104,8 +104,8 @@ func selectedBy(c *store.Copy, names []string) bool {
 	return true
 }
 
-// alike finds a fresh copy of another request that answers this one too, by the origin's word. note says by which; empty: there
-// is none.
+// alike finds a fresh copy of another request that answers this one too, because a response field of the origin says so. note says which field;
+// empty: there is no such copy.
 func (p *Proxy) alike(rq *request, now time.Time) (other candidate, note string) {
 	if rq.lease == leaseLost {
 		return candidate{}, ""
@@ -119,7 +119,7 @@ func (p *Proxy) alike(rq *request, now time.Time) (other candidate, note string)
 	return candidate{}, ""
 }
 
-// anyOrigin finds a fresh copy that was fetched for a request without Origin and is for every one by its own word.
+// anyOrigin finds a fresh copy that was fetched for a request without Origin and says that it is for every Origin.
 func (p *Proxy) anyOrigin(rq *request, now time.Time) (candidate, bool) {
 	header, ok := rq.route.WithoutOrigin(rq.r.Header)
 	if !ok {
@@ -134,8 +134,8 @@ func (p *Proxy) anyOrigin(rq *request, now time.Time) (candidate, bool) {
 	return p.fresh(rq, found, now)
 }
 
-// searched finds a fresh copy of another query of the path that answers this one too. What made this request's own URL unusable
-// makes that copy unusable for it.
+// searched finds a fresh copy of another query of the path that answers this request too, by No-Vary-Search. An invalidation of this request's own
+// URL since the copy was fetched makes the copy unusable for this request.
 func (p *Proxy) searched(rq *request, now time.Time) (candidate, bool) {
 	if rq.content != nil || !p.store.Aliased() {
 		return candidate{}, false
@@ -157,14 +157,14 @@ func (p *Proxy) searched(rq *request, now time.Time) (candidate, bool) {
 	return candidate{}, false
 }
 
-// fresh is what was found for another request, where it is fresh for this one.
+// fresh judges a copy of another request for this one, and reports whether it is fresh.
 func (p *Proxy) fresh(rq *request, found store.Found, now time.Time) (candidate, bool) {
 	c := candidate{Found: found, looked: true, other: true}
 	rq.judge(&c, p.ledger, now)
 	return c, c.use == httpcache.Fresh
 }
 
-// judgedBy is the part of a copy's header by which storing it was decided.
+// judgedBy returns the fields of a copy's header that carry cache directives.
 func (r *route) judgedBy(c *store.Copy) http.Header {
 	h := make(http.Header, 4)
 	for _, name := range append([]string{"Cache-Control", "Pragma"}, r.Targets...) {

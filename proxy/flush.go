@@ -16,8 +16,8 @@ import (
 	"cacheproxy/writebehind"
 )
 
-// flushed is the write of the queue as a request of the configuration in force: whatever route it came by, the one that is for it now says
-// what it makes unusable. Without one that is its own URL.
+// flushed makes a writing of a queued write, as if its request came now: the route that matches it in the configuration in force says what it
+// invalidates, whatever route had accepted it. If no route matches, it invalidates its own URL.
 func (b *Behind) flushed(ctx context.Context, w *writebehind.Write) *writing {
 	ex := &exchange{p: b.p}
 	ex.cfg, ex.rq, ex.start, ex.target, ex.mode = b.p.config(), &ex.request, time.Now(), w.Target(), policy.On
@@ -25,20 +25,22 @@ func (b *Behind) flushed(ctx context.Context, w *writebehind.Write) *writing {
 	ex.r = (&http.Request{
 		Method: w.Method, URL: &url.URL{}, Host: w.Host, Header: w.Header.Clone(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(w.Body)),
 	}).WithContext(ctx)
-	client, _ := netip.ParseAddr(w.Client) // which is not known where it is none
+	client, _ := netip.ParseAddr(w.Client) // the zero Addr if the client's address was not known
 	ex.match, _ = ex.cfg.Table.Match(w.Method, ex.target, w.Header, client)
 	ex.route = ex.cfg.unmatched
 	if ex.match.Route != nil {
 		ex.route = ex.cfg.routes[ex.match.Route]
 	}
 	members, _, excess := ex.route.Effects(&ex.match, ex.target, ex.target.Query, w.Header, w.Body)
-	if excess != nil { // the configuration was another when it was accepted: what it touches is somewhere in its route
+	if excess != nil { // it had no excess by the configuration that accepted it; what it changes is among the copies of its routes
 		members = []policy.Member{policy.NewMember(policy.KindRoute, ex.route.Name), policy.NewMember(policy.KindRoute, w.Route)}
 	}
 	return &writing{ex: ex, members: members}
 }
 
-// Send makes a write of the queue, and makes unusable what it changes, as a write does that goes through.
+// Send sends a queued write to its origin, and invalidates what the write changes, as for a write that a client sends directly. holds is asked
+// right before the write is sent, and reports whether this instance still owns the write's partition; if not, nothing is sent. The Try says what
+// has happened.
 func (b *Behind) Send(ctx context.Context, w *writebehind.Write, sequence uint64, holds func() bool) writebehind.Try {
 	f := b.flushed(ctx, w)
 	origin := f.ex.cfg.upstreams[w.Upstream]
@@ -90,8 +92,8 @@ func (b *Behind) Send(ctx context.Context, w *writebehind.Write, sequence uint64
 	}
 }
 
-// Confirm makes unusable what a write has changed that the origin has from an owner before, who could not confirm it. What the origin's answer
-// named is not known any more: copies of anything are confirmed before they are used.
+// Confirm invalidates what a write has changed that a previous owner of its partition has sent to the origin without confirming the invalidation.
+// What the origin's answer to that owner named is not known here, so that every copy has to be confirmed by the origin before it is used.
 func (b *Behind) Confirm(ctx context.Context, w *writebehind.Write) error {
 	f := b.flushed(ctx, w)
 	members := append(f.bounded(f.members), policy.NewMember(policy.KindRoute, w.Route))

@@ -206,7 +206,7 @@ func TestBodiesAreBounded(t *testing.T) {
 			if refused == 0 || len(bodies) == 0 {
 				t.Errorf("%s: %d refused, %d received", target, refused, len(bodies))
 			}
-			b.serve(b.t.Context(), "POST", "/elsewhere", strings.NewReader(strings.Repeat("x", collected))).want(t, "one that need not be read first", 200, "", "fwd=")
+			b.serve(b.t.Context(), "POST", "/elsewhere", strings.NewReader(strings.Repeat("x", maxGatheredAhead))).want(t, "one that need not be read first", 200, "", "fwd=")
 			for _, pw := range bodies {
 				_, _ = pw.Write([]byte("x"))
 				pw.Close()

@@ -2,9 +2,9 @@ package proxy
 
 import "cacheproxy/store"
 
-// handles is the references of one request to copies: each that a look-up gives it is kept, and given back when the request has been
-// answered, whatever it was used for. So what is found may be used freely on the way, and is given back in one place. Most requests
-// have one or two; more are those of a request that is decided several times.
+// handles holds one request's references to copies. Each reference that a look-up returns is kept here until the request has been answered, so
+// that copies may be used freely meanwhile and are released in one place. Most requests have one or two references; a request that is decided
+// several times has more.
 type handles struct {
 	first [4]*store.Copy
 	n     int // in first

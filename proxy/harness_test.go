@@ -234,7 +234,7 @@ func mustHex(t testing.TB, s string) []byte {
 
 // Every answer says one thing about itself, and no defect passes for an answer.
 func init() {
-	met = func(defect any) { panic(defect) }
+	onDefect = func(defect any) { panic(defect) }
 	settledTwice = func(first, second policy.Status) {
 		panic(fmt.Sprintf("the status was settled twice: %+v, then %+v", first, second))
 	}

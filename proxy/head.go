@@ -11,9 +11,9 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// head sends a HEAD that no copy answers through. What it brings renews the copy that it is about, and makes a copy of something else
-// stale, which may stand in for the origin all the same (RFC 9111 §4.3.5). That holds for a HEAD that asks what was asked when the copy was
-// fetched: what an origin would answer to other fields is no word about the copy.
+// head passes a HEAD that no copy answers. An answer that agrees with the stored copy renews it; one that contradicts the copy makes it stale, so
+// that it may only stand in for a failing origin (RFC 9111 §4.3.5). Both require that the HEAD asks what was asked when the copy was fetched: an
+// answer to other fields says nothing about the copy.
 func (ex *exchange) head(d *decision) {
 	requested, c := time.Now(), d.found
 	status := d.status(ex.start)
@@ -34,9 +34,9 @@ func (ex *exchange) head(d *decision) {
 	})
 }
 
-// confirmed makes of a copy the one that a HEAD has confirmed. It reports whether that is stored: not if anything about it was
-// invalidated since the request came, before which the copy was looked up. A later token would not do: what was purged between
-// the look-up and the token would come back by it.
+// confirmed stores the copy anew with the header of a HEAD that has confirmed it, and reports whether it was stored. Its token is the request's
+// arrival, which is earlier than the look-up of the copy: if anything about the copy was invalidated since, it is not stored. A later token would
+// be wrong: a copy that was purged between the look-up and the token would become valid again.
 func (ex *exchange) confirmed(c candidate, head http.Header, requested time.Time) bool {
 	q := ex.fillRequest(c, upstream.Fill, ex.span)
 	header := httpcache.MergeNotModified(c.Copy.Header(), head)

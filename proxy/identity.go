@@ -14,7 +14,7 @@ import (
 // requestIDField carries the id of one request, from a trusted proxy, to the origin, and back to the client.
 const requestIDField = fill.RequestIDField
 
-// newRequestID makes an id: 128 random bits in hexadecimal. It has to be unlikely to come twice, not secret.
+// newRequestID makes an id: 128 random bits in hexadecimal. An id has to be unique, but need not be secret.
 func newRequestID() string {
 	var b [16]byte
 	var text [2 * len(b)]byte
@@ -24,8 +24,8 @@ func newRequestID() string {
 	return string(text[:])
 }
 
-// broughtID is the id that the request came with. Like the other fields in which a proxy speaks for a client, it is
-// believed only from trusted proxies: anybody else could make the lines of two requests look like one.
+// broughtID is the id that a trusted proxy has sent with the request; empty: none. Other peers are not believed, since they could give two
+// requests the same id in the log.
 func (rq *request) broughtID() string {
 	lines := rq.r.Header[requestIDField]
 	if !rq.trusted || len(lines) != 1 || !httpcache.ValidRequestID(lines[0]) {
@@ -34,8 +34,8 @@ func (rq *request) broughtID() string {
 	return lines[0]
 }
 
-// scheme is how the user asked: where TLS ends at a trusted proxy, as that says. An origin that is told otherwise by a
-// shared fill would send everybody to https who is there already.
+// scheme is the scheme that the user's client has used: if TLS ends at a trusted proxy, what that proxy says. If a shared fill told the origin
+// "http" of clients that use https, the origin would redirect all of them to https, where they are already.
 func (rq *request) scheme() string {
 	if rq.trusted {
 		if said := httpcache.ForwardedScheme(rq.r.Header); said != "" {
@@ -48,8 +48,8 @@ func (rq *request) scheme() string {
 	return "http"
 }
 
-// clientAddr is who asked: the peer, or where that is a trusted proxy, the last address that trusted ones have not added
-// themselves.
+// clientAddr is the client's address: the peer's or, if the peer is a trusted proxy, the last address in X-Forwarded-For that is not a trusted
+// proxy's.
 func (rq *request) clientAddr() netip.Addr {
 	addr := server.PeerAddr(rq.r)
 	hops := httpcache.ForwardedFor(rq.r.Header)
@@ -59,8 +59,8 @@ func (rq *request) clientAddr() netip.Addr {
 	return addr
 }
 
-// asker is on whose account is what lasts, and what an upstream fails on: who asked, or nobody in particular where all that is known
-// is a proxy that stands for many.
+// asker is the client to whose account places, memory and upstream failures are charged; the zero Addr: nobody in particular, because the only
+// address known is that of a proxy that stands for many clients.
 func (rq *request) asker() netip.Addr {
 	if addr := rq.clientAddr(); !rq.cfg.trusts(addr) {
 		return addr

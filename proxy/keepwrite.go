@@ -15,10 +15,9 @@ import (
 // keep stores the answer to a write as the new copy of its target, where the route asks for it, the answer says that it is
 // one (RFC 9110 §8.7), and nothing that the copy belongs to was invalidated since the write was sent.
 //
-// The copy is stamped with the end of the write. An earlier stamp would not do: the end names the copy's own URL, and would
-// make the copy unusable. So the ledger's question at every use, whether anything was invalidated since the stamp, covers what
-// comes after the end, before the copy is stored or later; what came before it, while the write was at the origin, has to be
-// asked for here.
+// The copy is stamped with the end of the write. With an earlier stamp, the end itself, which names the copy's own URL, would make the copy
+// unusable. The check at every use, whether anything was invalidated since the stamp, then covers invalidations after the end, whether before or
+// after the copy is stored. Invalidations before the end, while the write was at the origin, have to be checked for here (overtaken).
 func (w *writing) keep(res *http.Response) {
 	ex := w.ex
 	if w.receipt.Position == 0 || !ex.route.KeepsResponse(ex.r.Method, ex.target, res.StatusCode, res.Header) {
@@ -49,9 +48,9 @@ func (w *writing) keep(res *http.Response) {
 	})
 }
 
-// asksAsFill reports whether a fill for the write's target would have told the origin what the write told it. Any other answer
-// is not one for everybody: the origin may have gone by what no key holds. A Host that is not keyed is told with a write and not
-// with a fill; fields may also follow the content.
+// asksAsFill reports whether the write has told the origin nothing that a fill for its target would not tell. Otherwise the origin may have
+// chosen its answer by something that no key holds, and the answer is not for everybody. A write sends the client's Host even if it is not keyed,
+// and may send trailer fields; a fill sends neither.
 func (rq *request) asksAsFill() bool {
 	query, reason := rq.route.Query.Apply(rq.target.Query)
 	whole := reason == policy.NoReason && rq.target.WithQuery(query) == rq.target
@@ -63,15 +62,14 @@ func (rq *request) asksAsFill() bool {
 	return rq.route.AsksAsFill(h, rq.route.Selecting()) && !rq.route.SaysWho(h)
 }
 
-// overtaken reports whether something that the answer's copy belongs to was invalidated after the write was sent and before
-// its end. The origin may have changed it once more after it wrote the answer: a purge that came meanwhile was acknowledged
-// for good, and the copy would bring back what it had ended.
+// overtaken reports whether a member of the answer's copy was invalidated between w.before, when the write was sent, and the write's end. The
+// origin may have changed the resource once more after it wrote the answer; a purge of that change has been acknowledged, and a copy of the
+// answer would undo it.
 //
-// Of the members that the end has named, the marks of what came before are gone: the end's own stand in their place. The log
-// itself has looked at them, in one step with the end. On all others (the route, prefixes of the path, tags of the answer,
-// everything) the end has left no mark, so that whatever came stands there still, and comes later than before. Asking after
-// the end, and not before it, leaves no gap: what is invalidated between this question and the copy's storing comes after the
-// stamp.
+// For the members that the end names, the ledger cannot tell: the end's own marks have replaced earlier ones. The log has compared those in the
+// same step in which it appended the end (Receipt.Exclusive). On all other members (the route, prefixes of the path, tags of the answer,
+// everything) the end has set no mark, so that a mark later than w.before is that of another invalidation. The question is asked after the end,
+// which leaves no gap: whatever is invalidated between the question and the storing of the copy is later than the copy's stamp.
 func (w *writing) overtaken(answer http.Header) bool {
 	ex := w.ex
 	if !w.receipt.Exclusive(w.before) {

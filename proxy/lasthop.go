@@ -7,7 +7,7 @@ import (
 	"cacheproxy/policy"
 )
 
-// answerAsLast answers an OPTIONS or TRACE that may not go any further, as its final recipient (RFC 9110 §7.6.2).
+// answerAsLast answers an OPTIONS or TRACE whose Max-Forwards is 0, as its final recipient (RFC 9110 §7.6.2).
 func (d *delivery) answerAsLast() {
 	h := d.w.Header()
 	d.addCacheStatus(h)

@@ -7,17 +7,16 @@ import (
 	"cacheproxy/policy"
 )
 
-// leaseState is how far one request may rely on what is stored. It is decided once, by a clock that was read after the request
-// came: whoever had a purge confirmed before that has waited for this instance, or for its lease to lapse.
+// leaseState says how far one request may rely on stored copies. It is determined once, by a clock that was read after the request came: a purge
+// that was confirmed before that either was applied by this instance, or its confirmation has waited until this instance's lease had lapsed.
 type leaseState uint8
 
 const (
-	// leaseHeld: what was confirmed to anybody before the request came is known here. The zero value.
+	// leaseHeld: this instance knows every purge that was confirmed before the request came. The zero value.
 	leaseHeld leaseState = iota
-	// staleAllowed: it may not be known, and the route serves what memory has all the same, for a while.
+	// staleAllowed: purges may be unknown here, and the route serves copies from memory all the same, for LeaseLossMax.
 	staleAllowed
-	// leaseLost: it may not be known, and nothing stored is used. The request shares only what is asked of the origin after it
-	// came.
+	// leaseLost: purges may be unknown here, and no copy is used. The request shares only fetches that are sent to the origin after it came.
 	leaseLost
 )
 
@@ -31,7 +30,7 @@ func (r *route) leaseState(l *invalidation.Lease, now time.Time) leaseState {
 	return leaseLost
 }
 
-// detail says in an answer from a copy that nobody knows what was purged lately; empty: it is known.
+// detail is the Cache-Status detail of an answer from a copy; it says if recent purges may be unknown, and is empty otherwise.
 func (s leaseState) detail() string {
 	if s == staleAllowed {
 		return policy.LeaseLapsed.String()

@@ -27,9 +27,9 @@ type ModeOrder struct {
 	By    string        // who wants it
 }
 
-// SetMode switches a route. Requests that arrive after it returns heed it; those that wait for a fetch at that time
-// still get its answer, which is as fresh as they may have it. What that fetch then stores is purged like any copy, by
-// writes too, so that nothing stale is there when the route is switched on again.
+// SetMode switches a route. Requests that arrive after it returns follow the new mode. Requests that wait for a fetch at that time still get its
+// answer, which is valid for them. The copy that the fetch stores is purged like any other, also by writes, so that nothing stale is there when
+// the route is switched on again. The error says why the mode cannot be set.
 func (p *Proxy) SetMode(name string, order ModeOrder) error {
 	p.switching.Lock()
 	defer p.switching.Unlock()
@@ -56,7 +56,7 @@ func (p *Proxy) SetMode(name string, order ModeOrder) error {
 	return nil
 }
 
-// ResetMode takes back what SetMode has set: the configured mode is in force again.
+// ResetMode ends the override that SetMode has set: the configured mode is in force again. It fails if there is no such route.
 func (p *Proxy) ResetMode(name string) error {
 	p.switching.Lock()
 	defer p.switching.Unlock()
@@ -98,10 +98,11 @@ func (p *Proxy) Modes() []RouteMode {
 	return all
 }
 
-// URLMembers names the copies of a URL: with its query as it stands, and as the route that reads it forwards it.
+// URLMembers returns the members that an invalidation of one URL has to name: for its query as written, and as the routes that read it forward it.
 func (p *Proxy) URLMembers(t httpcache.Target) []policy.Member { return p.config().Table.URLMembers(t) }
 
-// expireModes puts the metric right when a mode that was set for a time has run out.
+// expireModes removes overrides whose time has run out, and updates the metric, until ctx ends. Requests heed the end of an override by
+// themselves (overridden).
 func (p *Proxy) expireModes(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()

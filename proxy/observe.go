@@ -14,42 +14,42 @@ import (
 	"cacheproxy/store"
 )
 
-// observed ends the keys of what observed routes store.
-const observed = 'o'
+// observedMark follows the storage key proper in keys of copies that observed routes store. See appendKey.
+const observedMark = 'o'
 
-// observation is one request of an observed route: what a copy would have answered, and what the origin does.
+// observation compares, for one request of an observed route, what a copy would have answered with what the origin answers.
 type observation struct {
 	ex        *exchange
 	found     candidate
-	would     bool // a copy would have answered
-	renewed   bool // and would have been renewed
+	would     bool // with mode on, the copy would have answered
+	renewed   bool // with mode on, the copy would also have been renewed
 	token     invalidation.Token
 	requested time.Time
 
-	answered bool // the head of the origin's answer is there
-	compared bool // all of it is, and what follows has a meaning
+	answered bool // the head of the origin's answer has come
+	compared bool // as much of the answer has come as is compared, and same is set
 	same     bool
 	code     int
 	header   http.Header
 	body     *capture // nil: the answer has none to compare
 }
 
-// observe lets the origin answer, and compares the answer with what would have been served.
+// observe passes the request to the origin, and compares the answer with what would have been served.
 func (ex *exchange) observe(d *decision) {
 	o := &observation{ex: ex, found: d.found, would: d.found.use >= httpcache.StaleServable}
 	if o.would {
-		// A read counts, as one that the copy answers does, and may have had it renewed in the background.
+		// The read counts as if the copy had answered it, and might have had the copy renewed in the background.
 		o.renewed = d.found.use == httpcache.StaleServable || ex.ahead(d.found.Copy, ex.start)
 		d.found.Copy.Use.Hit(ex.start)
 	}
 	o.token, o.requested = ex.p.ledger.Token(), time.Now()
 	defer o.conclude()
 	status := d.status(ex.start)
-	ex.through(passage{status: &status, answered: o.answer})
+	ex.through(passage{status: &status, answered: o.onAnswer})
 }
 
-// answer looks at the head of the origin's answer, and has its body compared as it goes by.
-func (o *observation) answer(res *http.Response) error {
+// onAnswer compares the head of the origin's answer, and wraps its body so that it is compared when it has been sent.
+func (o *observation) onAnswer(res *http.Response) error {
 	ex := o.ex
 	o.answered, o.code, o.header = true, res.StatusCode, res.Header.Clone()
 	if o.would {
@@ -75,7 +75,7 @@ func (o *observation) answer(res *http.Response) error {
 	o.body = ex.capture(res.Body, func(body []byte) {
 		o.compared = true
 		o.same = o.would && store.Digest(o.code, body) == o.found.Copy.Digest && len(o.found.Copy.Telling(o.header)) == 0
-		// A copy that would have been served would still be there: the comparisons to come are to be true to life.
+		// A copy that would have been served would stay in the store with mode on. It stays here too, so that later comparisons are realistic.
 		if verdict.Store && (!o.would || o.renewed) {
 			a := fill.NewAnswer(ex.fillRequest(o.found, upstream.Fill, ex.span), o.code, o.header, verdict, o.token, ex.start)
 			a.Selection, a.Observed = ex.r.Header, true
@@ -86,9 +86,8 @@ func (o *observation) answer(res *http.Response) error {
 	return nil
 }
 
-// conclude says what the comparison has shown. It says nothing where the client left or the origin broke off before the
-// answer was whole, where there was no memory to compare it, or where the copy was invalidated while the origin was answering: then
-// both may be right.
+// conclude counts and logs the result of the comparison. There is none if the client left or the origin broke off before the answer was complete,
+// if there was no memory to compare it, or if the copy was invalidated while the origin was answering: then both answers may be right.
 func (o *observation) conclude() {
 	ex := o.ex
 	if !o.answered {
@@ -102,9 +101,6 @@ func (o *observation) conclude() {
 	}
 	switch {
 	case !o.would:
-	case !o.compared && o.body != nil && o.body.full:
-		ex.broke(policy.MemoryFull)
-		return
 	case !o.compared:
 		why := policy.Incomplete
 		switch {
@@ -129,13 +125,14 @@ func (o *observation) conclude() {
 	ex.route.Metrics.Observed(ex.origin, ex.finalOutcome() == policy.WouldHit)
 }
 
+// invalidated reports whether the copy has become less usable since it was found.
 func (o *observation) invalidated() bool {
 	now, _ := o.found.Copy.Usable(o.ex.p.ledger, o.ex.start)
 	return now < o.found.use
 }
 
-// recoded reports whether the origin has chosen another coding for a client that accepts the same ones and prefers others: a
-// choice that no fill leaves it.
+// recoded reports whether the origin has chosen another coding than the copy has. Since both requests accept the same codings, it did so by the
+// client's weights, which fills do not forward.
 func (o *observation) recoded() bool {
 	c := o.found.Copy
 	return slices.Contains(c.Vary(), "Accept-Encoding") && c.Get("Content-Encoding") != o.header.Get("Content-Encoding")

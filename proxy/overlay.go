@@ -15,11 +15,12 @@ import (
 
 var readUnsure = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "it cannot be asked whether writes wait that this read is to see, try again"}
 
-// readsPending has a read see the writes before it that are not done, as its route says. It reports whether the read is answered.
+// readsPending makes a read see the queued writes of its key, as the route's read_pending says: it answers with the content of the last write
+// (overlay), or waits until the writes are done. It reports whether the read has been answered.
 //
-// Invariant: what a write puts there is shown to a reader only where the origin would show it: to the one who has sent it, by all that the origin
-// may know clients by, and to others only what the origin itself says that all may have. Any other read waits, as it does where nothing can be
-// shown, and then has the origin's answer. Whom the origin refuses hears that at once.
+// Invariant: the content of a queued write is shown to a reader only if the origin would show it: to the client that has sent the write, as far
+// as the origin can tell clients apart, and to others if the origin's answer to them may be shared by all. Any other read waits, and then gets
+// the origin's answer. A reader whom the origin refuses is passed to the origin without waiting.
 func readsPending(ex *exchange) (answered bool) {
 	b, rules := ex.p.behind, ex.route.behind
 	if rules == nil || rules.ReadPending == writebehind.Stale || ex.mode != policy.On || b.shows(&ex.request) {
@@ -60,14 +61,14 @@ func readsPending(ex *exchange) (answered bool) {
 		refuseLater(ex, refusal{refused.code, refused.why, text})
 		return true
 	}
-	// What was stored or fetched before they were done is not for this read.
+	// Copies that were fetched before the writes were done must not answer this read.
 	ex.arrival = ex.p.ledger.Token()
 	return false
 }
 
-// unconditional reports whether a read is of the whole representation, whatever it is: what waits has no validator by which to judge If-Match and
-// its like, and the part of it that a range asks for may be of another. No tag in If-None-Match is that of what waits, since nobody was given
-// one; it stands for If-Modified-Since too (RFC 9110 §13.1.3).
+// unconditional reports whether a read asks for the whole representation without a condition that would have to be judged: the content of a
+// queued write has no validator for If-Match and the like, and a Range may be about another representation. If-None-Match with tags is no
+// obstacle: none of them can be a tag of that content, and If-Modified-Since beside it is ignored (RFC 9110 §13.1.3).
 func unconditional(h http.Header) bool {
 	tags := h["If-None-Match"]
 	for name := range h {
@@ -80,7 +81,8 @@ func unconditional(h http.Header) bool {
 	return !slices.ContainsFunc(tags, func(line string) bool { return httpcache.TrimOWS(line) == "*" })
 }
 
-// overlaying is the write that says what is to be read; nil: that cannot be said.
+// overlaying returns the queued write whose content is the whole representation that the request asks for; nil: the write with this id is not
+// one, or cannot be read.
 func (b *Behind) overlaying(ex *exchange, id, key string) *writebehind.Write {
 	r, err := b.queue.Find(ex.r.Context(), id)
 	if err != nil || r.Sealed == nil || r.State == writebehind.Dead {
@@ -101,16 +103,16 @@ func (b *Behind) overlaying(ex *exchange, id, key string) *writebehind.Write {
 	return w
 }
 
-// sight is what a reader may see of a write.
+// sight says whether a reader may see the content of a queued write.
 type sight uint8
 
 const (
-	unseen sight = iota // or it is not known
-	seen
-	barred // nor anything else
+	unseen sight = iota // no, or that cannot be told
+	seen                // yes
+	barred              // no: the origin refuses this reader altogether
 )
 
-// mayRead says whether a reader may see what a write puts there.
+// mayRead says whether a reader may see the content of a queued write. It may ask the origin.
 func mayRead(ex *exchange, w *writebehind.Write) sight {
 	h := ex.r.Header.Clone()
 	httpcache.RemoveHopByHop(h)
@@ -124,7 +126,7 @@ func mayRead(ex *exchange, w *writebehind.Write) sight {
 	own := askerOf(ex.route, h)
 	same := own == askerOf(ex.route, w.Header)
 	switch {
-	case ex.route.behind.AuthorizeUpstream != "": // it says who may read, and not that all of them read the same
+	case ex.route.behind.AuthorizeUpstream != "": // that upstream says who may read, but not that all readers see the same
 		if same && allowed(ex, ex.r.Method, false) {
 			return seen
 		}
@@ -144,10 +146,10 @@ func mayRead(ex *exchange, w *writebehind.Write) sight {
 	return unseen
 }
 
-// forEveryone reports whether the origin's answer to a reader is one that the cache would give to the writer too: nothing by which the two differ
-// has chosen it. So what takes its place is for both.
+// forEveryone reports whether the origin's answer to the reader is one that the cache would share between reader and writer: the origin has not
+// chosen it by anything in which the two differ. Then what the writer has put in its place is for the reader too.
 func forEveryone(ex *exchange, w *writebehind.Write, res *http.Response) bool {
-	if ex.action != policy.ReadAction && ex.action != policy.CredentialsAction { // for a cookie or a field that the route does not list
+	if ex.action != policy.ReadAction && ex.action != policy.CredentialsAction { // passed because of a cookie or a field that may choose the answer
 		return false
 	}
 	key := func(h http.Header) string {
@@ -161,11 +163,11 @@ func forEveryone(ex *exchange, w *writebehind.Write, res *http.Response) bool {
 		Header: res.Header, BodyLength: res.ContentLength, Through: true,
 	})
 	names, star := httpcache.ParseVary(res.Header["Vary"])
-	chosen := func(name string) bool { return !slices.Contains(negotiating, name) }
-	return res.StatusCode == http.StatusOK && verdict.Store && !star && !slices.ContainsFunc(names, chosen)
+	tellsClients := func(name string) bool { return !slices.Contains(negotiating, name) }
+	return res.StatusCode == http.StatusOK && verdict.Store && !star && !slices.ContainsFunc(names, tellsClients)
 }
 
-// showOverlay answers a read with what a write puts there.
+// showOverlay answers a read with the content of a queued write.
 func showOverlay(ex *exchange, w *writebehind.Write) {
 	h := ex.w.Header()
 	for _, name := range [...]string{"Content-Type", "Content-Language"} {

@@ -8,15 +8,15 @@ import (
 	"cacheproxy/store"
 )
 
-// partsAnswer is an answer from what is stored of a response that is not complete.
+// partsAnswer is an answer from the stored parts of an incomplete response.
 type partsAnswer struct {
 	of          *store.Parts     // nil: there is no such answer
-	spans       []httpcache.Span // what of it is sent
-	notModified bool             // the client has it already
+	spans       []httpcache.Span // what of the response is sent
+	notModified bool             // the answer is 304
 }
 
-// fromParts answers with what is stored of a response that is not complete, if that is all that the request asks for
-// (RFC 9111 §3.3). usable says that there is something, although perhaps not all of it.
+// fromParts finds an answer in the stored parts of an incomplete response, if these have all that the request asks for (RFC 9111 §3.3). usable
+// says that there are parts that may be used, whether or not they suffice.
 func (p *Proxy) fromParts(rq *request, found candidate, now time.Time) (answer partsAnswer, usable bool) {
 	parts := p.store.LookupParts(keyText(rq), rq.asks(found).forward)
 	if parts == nil {

@@ -11,8 +11,8 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// passFor passes a request as it was decided. Where the last answer was not to be shared, the first that is ends that: the request
-// after it is fetched for all.
+// passFor passes a request as it was decided. If it passes because the last answer could not be shared (hit-for-miss), and its own answer could
+// be, the mark is removed, so that the next request is fetched for all.
 func (ex *exchange) passFor(d *decision) {
 	if d.reason == policy.HeaderUnlisted && ex.mode == policy.Observe {
 		ex.passUnlisted(d)
@@ -35,10 +35,10 @@ func (ex *exchange) passFor(d *decision) {
 	})
 }
 
-// pass sends the request itself to the origin, untouched.
+// pass sends the request itself to the origin.
 func (ex *exchange) pass(why policy.Reason) { ex.passAnswered(why, nil) }
 
-// passAnswered is pass; answered gets the head of the answer, and may be nil.
+// passAnswered is pass, and calls answered, unless it is nil, with the head of the origin's answer.
 func (ex *exchange) passAnswered(why policy.Reason, answered func(*http.Response) error) {
 	status := policy.Status{Outcome: policy.Pass, Reason: why, Apart: ex.waited}
 	if !httpcache.ForwardOnce(ex.r.Method, ex.r.Header) {
@@ -49,8 +49,8 @@ func (ex *exchange) passAnswered(why policy.Reason, answered func(*http.Response
 	ex.through(passage{status: &status, answered: answered})
 }
 
-// passUnless sends a read to the origin by itself, because it cannot wait for another's answer; the copy stands in where the
-// origin fails. answered gets the head of the answer, and may say more in the status; it may be nil.
+// passUnless passes a read that cannot wait for a shared answer, and serves the copy of found, if it may stand in, should the origin fail.
+// answered, unless it is nil, gets the head of the answer, and may change status.
 func (ex *exchange) passUnless(found candidate, status *policy.Status, answered func(*http.Response)) {
 	status.Outcome = policy.Pass
 	instead := policy.NoReason // why the copy is sent
@@ -79,23 +79,23 @@ func (ex *exchange) passUnless(found candidate, status *policy.Status, answered 
 		asked := ex.asks(found)
 		forward := asked.forward
 		if !ex.route.AsksAsFill(ex.r.Header, asked.names) {
-			forward = nil // what it has failed on, a fill does not say
+			forward = nil // the origin may have failed because of fields that no fill sends
 		}
 		ex.serveInstead(found, instead, *status, failed, forward)
 	}
 }
 
-// errSpared is the end of an answer in whose place a copy is sent.
+// errSpared ends the handling of an origin's answer because a copy is sent instead of it.
 var errSpared = errors.New("a copy stands in for the answer")
 
-// passage is what one who sends a request through wants to know. Each may be nil.
+// passage has the hooks of one request that is sent to the origin directly. Each func may be nil. They run on the goroutine of the request.
 type passage struct {
-	// status is what is told about the answer; answered and unanswered may change it.
+	// status is the Status of the answer; answered and unanswered may change it. Required.
 	status     *policy.Status
-	sending    func()                     // is called when the request has its place and goes out
-	answered   func(*http.Response) error // gets the head of the answer before the client sees any of it; its error goes to failed
-	unanswered func(error)                // is called where there is none
-	failed     func(error) bool           // reports whether the request is answered by other means
+	sending    func()                     // called when the request has its place and is about to be sent
+	answered   func(*http.Response) error // called with the head of the answer before the client gets any of it; its error goes to failed
+	unanswered func(error)                // called if the origin gives no answer
+	failed     func(error) bool           // called with any error; reports whether it has taken over answering the request
 }
 
 // through sends the request to the origin.
@@ -120,7 +120,7 @@ func (ex *exchange) through(o passage) {
 			arrived, ex.origin, ex.address = true, time.Since(start), upstream.Peer(res)
 			if why == policy.HeaderUnlisted {
 				names, _ := httpcache.ParseVary(res.Header["Vary"])
-				ex.route.Learn(names) // from then on the field selects a variant
+				ex.route.Learn(names) // a field that Vary names is not unlisted any more: it selects a variant
 			}
 			status.FwdStatus = res.StatusCode
 			if o.answered != nil {
@@ -135,7 +135,7 @@ func (ex *exchange) through(o passage) {
 			ex.settle(*status)
 			ex.addCacheStatus(res.Header)
 			if res.StatusCode == http.StatusSwitchingProtocols {
-				ex.w.code = res.StatusCode // which goes out by the connection itself
+				ex.w.code = res.StatusCode // the recorder does not see it: a 101 is written to the hijacked connection
 			}
 			return nil
 		},

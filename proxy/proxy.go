@@ -30,25 +30,25 @@ type Options struct {
 	Tracer  *observe.Tracer // nil: no traces
 	// Lease says whether copies may be used; nil: this process runs alone, and they always may.
 	Lease *invalidation.Lease
-	// Writes is where writes wait for their origin; nil: nowhere, and no route may ask for it. Sealer closes what is kept there, and
-	// WritePrefix begins its keys.
+	// Writes is the queue of routes with write-behind; nil: there is none, and no route may need one. Sealer encrypts the queued writes, and
+	// WritePrefix is the prefix of their keys.
 	Writes      WriteQueue
 	Sealer      *writebehind.Sealer
 	WritePrefix string
-	// Boards answers for routes that keep boards; nil: nobody does, and no route may ask for it. BoardMetrics may be nil.
+	// Boards answers requests of routes with a leaderboard; nil: these are refused with 503. BoardMetrics may be nil.
 	Boards       *api.Desk
 	BoardMetrics *observe.Leaderboard
-	// Claims lets one of several instances fetch what none has; nil: there is only this one.
+	// Claims coordinates instances, so that one fetches for all; nil: there is only this instance.
 	Claims store.Claims
-	// WriteLocks lets one of several instances make a write of a key; nil: there is only this one.
+	// WriteLocks coordinates instances, so that one at a time sends a write of a key; nil: there is only this instance.
 	WriteLocks WriteLocks
-	// ConfirmTimeout is how long the answer to a write waits for its invalidation to be confirmed, after which it goes out all
-	// the same. It must not be less than Silence: then, whoever could not be reached uses no copies.
+	// ConfirmTimeout is how long the answer to a write waits for its invalidation to be confirmed; then the answer is sent all the same. It
+	// must not be less than Silence, so that an instance that could not be reached uses no copies any more by then.
 	ConfirmTimeout func() time.Duration
-	// Silence is for how long an instance that is not heard of may still use copies.
+	// Silence is for how long an instance that nothing is heard from may still use copies.
 	Silence func() time.Duration
 	// MayHold reports whether any instance can have a copy, or take one from a tier, that bears one of the members and was fetched before
-	// the call. Nil: any may. It is asked after the origin has answered a write.
+	// the call. It is called after the origin has answered a write. Nil: any copy may bear any member.
 	MayHold func([]policy.Member) bool
 }
 
@@ -56,14 +56,14 @@ type Options struct {
 // last request has been answered.
 type Proxy struct {
 	snapshot atomic.Pointer[Config]
-	// operating is held while generations change, which waits for the log.
+	// operating is held by Reconfigure, also while it waits for the log.
 	operating lockorder.Mutex[lockorder.Configurations]
-	// switching is held while modes or generations change hands, so that neither is lost to the other. Nothing is waited for
-	// with it: the goroutine that applies the log switches modes.
+	// switching is held while a mode is set and while a generation replaces another, so that no mode is set in the old generation after the
+	// new one has taken over its modes. Its holder must not wait: the goroutine that applies the log switches modes.
 	switching lockorder.Mutex[lockorder.Modes]
 	store     *store.Store
 	ledger    *invalidation.Ledger
-	crowd     *invalidation.Crowd // of what writes name
+	crowd     *invalidation.Crowd // counts the members that writes name; see writing.bounded
 	log       invalidation.Log
 	metrics   *observe.Metrics
 	access    *observe.AccessLog
@@ -82,10 +82,11 @@ type Proxy struct {
 	turns  turns
 	boards boards
 
-	unfenced, unconfirmed spell        // of the lines about writes
-	unbelieved            atomic.Int64 // when the next line about what is not believed may be written, in nanoseconds since 1970
+	unfenced, unconfirmed spell // of writes whose fence was not set, and whose end was not confirmed
+	// unbelieved is when the next line about fields of untrusted proxies may be logged, in Unix nanoseconds; see warnUnbelieved.
+	unbelieved atomic.Int64
 
-	lifetime context.Context // of everything that belongs to no client
+	lifetime context.Context // of all work that goes on without a client; ends with Close
 	stop     context.CancelFunc
 }
 
@@ -110,7 +111,7 @@ func New(o Options) *Proxy {
 	return p
 }
 
-// Run renews copies, lets modes run out and looks after the tiers, in the background, until ctx ends.
+// Run renews copies, ends overrides of modes and watches the tiers, until ctx ends. It returns nil.
 func (p *Proxy) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	workers.Go(func() { p.expireModes(ctx) })

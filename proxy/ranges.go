@@ -21,7 +21,7 @@ var everything = httpcache.Span{First: 0, Last: math.MaxInt64 - 1}
 // spanWriter writes a stretch of a body to the client.
 type spanWriter func(httpcache.Span) error
 
-// sliced writes from a body that is there.
+// sliced returns a spanWriter for a body that is complete.
 func (d *delivery) sliced(body []byte) spanWriter {
 	return func(s httpcache.Span) error {
 		_, err := d.w.Write(body[s.First : s.Last+1])
@@ -29,8 +29,8 @@ func (d *delivery) sliced(body []byte) spanWriter {
 	}
 }
 
-// deliverRanges answers with the parts of a 200 that the request asks for (RFC 9110 §14.2). It reports false when the
-// whole is to be sent. header belongs to the caller of the whole; it is not changed.
+// deliverRanges answers with the ranges of a 200 that the request asks for (RFC 9110 §14.2), or with 416. It reports false, and has sent nothing,
+// if the whole is to be sent. header is that of the whole, and is not changed.
 func (d *delivery) deliverRanges(header http.Header, age time.Duration, size int64, write spanWriter) bool {
 	if !httpcache.RangeApplies(d.rq.r.Header, header) {
 		return false
@@ -47,8 +47,8 @@ func (d *delivery) deliverRanges(header http.Header, age time.Duration, size int
 	return true
 }
 
-// deliverSpans answers with spans of a whole of size bytes; complete adds what differs from answer to answer to the header.
-// They are worth it.
+// deliverSpans answers with spans of a whole of size bytes, which must satisfy worthParts. complete adds the fields that differ from answer to
+// answer.
 func (d *delivery) deliverSpans(header http.Header, spans []httpcache.Span, size int64, complete func(http.Header), write spanWriter) {
 	if len(spans) == 1 {
 		h := d.w.Header()
@@ -76,14 +76,14 @@ func (d *delivery) deliverSpans(header http.Header, spans []httpcache.Span, size
 	_, _ = d.w.Write(m.end) // likewise
 }
 
-// worthParts reports whether an answer with spans of a whole is shorter than the whole.
+// worthParts reports whether there are spans, and sending them, with the overhead of multipart/byteranges, is shorter than sending the whole.
 func worthParts(header http.Header, spans []httpcache.Span, size int64) bool {
 	return len(spans) == 1 || len(spans) > 1 && newByteRanges(header, spans, size).length < size
 }
 
-// unsatisfiable answers a request for bytes that are not there (RFC 9110 §15.5.17), of what has this header, which is not changed. Who may
-// read the answer is what the origin has said of the whole, as clients get it: a browser would else hide the status from the script that has asked, and show an
-// error of CORS in its place (WHATWG Fetch §3.3).
+// unsatisfiable answers with 416 (RFC 9110 §15.5.17). header is that of the whole, and is not changed. The fields that say which web pages may
+// read the whole are sent with the 416 too: without them a browser would show the script that asked an error of CORS instead of the status
+// (WHATWG Fetch §3.3).
 func (d *delivery) unsatisfiable(header http.Header, size int64) {
 	said := make(http.Header, len(header))
 	maps.Copy(said, header)
@@ -106,7 +106,7 @@ type byteRanges struct {
 }
 
 func newByteRanges(header http.Header, spans []httpcache.Span, size int64) *byteRanges {
-	// Nobody who writes the body can know the boundary, and so none can put it there.
+	// The boundary is random, so that nobody who chooses the body can put it there.
 	m := &byteRanges{boundary: rand.Text()}
 	for i, s := range spans {
 		var head []byte
@@ -126,7 +126,7 @@ func newByteRanges(header http.Header, spans []httpcache.Span, size int64) *byte
 	return m
 }
 
-// head makes the header of the whole that of the parts: it must not say which part they are (§15.3.7.2).
+// head turns the header of the whole into that of the multipart answer, which must not have a Content-Range (§15.3.7.2).
 func (m *byteRanges) head(h http.Header) {
 	httpcache.MakePartial(h, httpcache.PartOf{})
 	delete(h, "Content-Range")
@@ -134,17 +134,17 @@ func (m *byteRanges) head(h http.Header) {
 	h["Content-Length"] = []string{strconv.FormatInt(m.length, 10)}
 }
 
-// stretch is what of a fill's answer is sent. The zero value is the whole.
+// stretch is the part of a fill's body that is sent. The zero value is the whole.
 type stretch struct {
 	spans         []httpcache.Span // none: the whole
-	size          int64            // of the whole, where there are spans, or none that can be
-	data          []byte           // the whole, where it had to be there; nil: it is followed as it comes
-	unsatisfiable bool             // the client asks for what is not there
+	size          int64            // of the whole; set if there are spans, or with unsatisfiable
+	data          []byte           // the whole, if it had to be waited for; nil: the body is sent as it comes
+	unsatisfiable bool             // the answer is 416
 }
 
-// stretchOf says what of a fill's answer to send. One part of a body whose length is known goes out as it comes; for the rest,
-// the body has to be there. An answer that is too long to be kept is not the one to give: why is RangeRequest then, and what
-// kept it from coming else.
+// stretchOf says which part of a fill's body to send. One range of a body whose length is known is sent as the body comes; otherwise the whole
+// body is waited for. why is NoReason if the answer can be sent; RangeRequest if the body is too long to be kept, and the request has to be passed;
+// otherwise it says why the body did not come, with err.
 func (d *delivery) stretchOf(ctx context.Context, res *fill.Response, from *fill.Reader) (s stretch, why policy.Reason, err error) {
 	if len(d.rq.ranges) == 0 || res.Status != http.StatusOK || res.Confirmed != nil && res.Confirmed.Coding() != httpcache.Identity ||
 		d.hasAlready(res) || !httpcache.RangeApplies(d.rq.r.Header, res.Header) {

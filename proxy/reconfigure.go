@@ -14,9 +14,9 @@ import (
 // one from its beginning to its end. Routes that stay keep their copies, their mode and what Vary taught about them. After an
 // error the generation before is still in force.
 //
-// A route whose copies mean something that they did not mean just before begins without any. Copies of that meaning may be
-// left from a generation longer ago, and the writes and purges since then have not named them. The route is fenced while
-// the generations change, so that nothing of that kind is stored meanwhile.
+// A route whose fingerprint is not the one that it had just before starts without copies. The store may have copies with the new fingerprint from
+// an earlier generation, but writes and purges since then have not named them. So the route is fenced before the generations change, and the end
+// of the fence invalidates its copies; in between nothing is stored for it.
 func (p *Proxy) Reconfigure(ctx context.Context, next *Config) error {
 	p.operating.Lock()
 	defer p.operating.Unlock()
@@ -58,7 +58,8 @@ func (p *Proxy) endFence(ctx context.Context, fence *invalidation.Fence) {
 	}
 }
 
-// inherit has the routes share what happened at run time to those of the same name in the generation before.
+// inherit makes each route share the run-time state of the route of the same name in the generation before: its override, and, if the fingerprint
+// is the same, what it has learned of Vary.
 func (c *Config) inherit(before *Config) {
 	for name, r := range c.byName {
 		old := before.byName[name]
@@ -72,8 +73,8 @@ func (c *Config) inherit(before *Config) {
 	}
 }
 
-// begunSince names the copies of the routes whose copies meant something else in the generation before, or were none, or that begin anew
-// for another reason.
+// begunSince returns the members of the routes that start without copies compared with an earlier generation: new routes, routes with another
+// fingerprint, and those in Anew.
 func (c *Config) begunSince(before *Config) (begun []policy.Member) {
 	if c == before {
 		return nil
@@ -86,7 +87,7 @@ func (c *Config) begunSince(before *Config) (begun []policy.Member) {
 	return begun
 }
 
-// publish tells the modes in force.
+// publish sets the metric of the modes in force.
 func (p *Proxy) publish(c *Config) {
 	for _, r := range c.order {
 		mode, share := r.mode(time.Now())

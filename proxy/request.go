@@ -16,8 +16,8 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// request is what one client asks, taken apart, with all that a decision about it goes by but the state of the copies. A
-// request that is explained is the same value as one that is answered, so that both meet the same decision.
+// request is a client's request, taken apart, with everything that a decision about it depends on except the state of the copies. Explain and
+// ServeHTTP use the same type, so that both come to the same decision.
 type request struct {
 	r       *http.Request
 	cfg     *Config            // the generation in force when it came
@@ -29,46 +29,47 @@ type request struct {
 	match  policy.Match
 	target httpcache.Target
 	lease  leaseState
-	mode   policy.Mode // by which this request goes
-	share  bool        // it fell outside the share of the requests that the route's mode is for
+	mode   policy.Mode // for this request
+	// outside says that the request is outside the share of requests that the route's mode is for, so that mode is Off.
+	outside bool
 
 	action   policy.Action // of the plan
 	reason   policy.Reason // why it passes, or is a write
-	unlisted bool          // it passes for something that its route does not list, and that anybody can send
+	unlisted bool          // it passes because of something that its route does not list, and that any client can send
 
 	// Of reads only.
 
 	query      string                      // as the route forwards it
 	key        []byte                      // the storage key
-	text       string                      // the key, once it was wanted as a string; see keyText
-	url        int                         // length of what of the key all that is told apart by preferences shares; that of the key: nothing is
-	content    []byte                      // that the read carries its question in, out of gathered; nil: none
+	text       string                      // the key as a string, once keyText was called
+	url        int                         // length of the prefix of key that all preferences share (Request.URLKey); len(key): there are none
+	content    []byte                      // of a read with content, from gathered; nil: it is none
 	ranges     httpcache.Ranges            // what of the answer is wanted; empty: all of it
-	directives httpcache.RequestDirectives // Cache-Control of the client, where the route heeds it
-	personal   bool                        // with credentials, on a route that does not share what they get
+	directives httpcache.RequestDirectives // the client's Cache-Control, if the route heeds it
+	personal   bool                        // it has credentials, and the route does not share answers to these
 
-	forFill   fillAsks          // what a fill for it would ask, once that was wanted
-	foreknown []invalidation.ID // what known gives, once it was wanted; nobody changes it
-	tooMany   bool              // they are more than a copy may have
-	held      handles           // the copies that were found for it
-	gathered  gathered          // of its body
+	forFill   fillAsks          // result of asks, once it was called
+	foreknown []invalidation.ID // result of known, once it was called; not changed afterwards
+	tooMany   bool              // foreknown has more members than a copy may have
+	held      handles           // references to the copies that were found for it
+	gathered  gathered          // its body, as far as it was received ahead
 
-	// What a shared fetch has shown that was not for this request.
+	// What earlier shared fetches have shown whose answers were not for this request.
 
 	attempts int           // how many there were
-	missed   policy.Reason // why the first was made, which is what is told
-	waited   bool          // the last one was another's
+	missed   policy.Reason // why the first was made, which is reported
+	waited   bool          // another request had led the last one
 	elected  bool          // one has failed, and another leader was elected
-	byItself bool          // it is fetched together only with those who forward the same
-	apart    bool          // every request has to have the copy confirmed for itself: waiting for another's answer is of no use
-	unshared int           // how many of them were for nobody but another who asked something else: there is one more election, and then it goes alone
+	byItself bool          // it shares fetches only with requests that forward the same
+	apart    bool          // each request has to have the copy confirmed for itself, so that it does not wait for others
+	unshared int           // how many answers could not be shared; after the second it is fetched alone
 }
 
-// maxHops is how often a request may have passed a cacheproxy, by its Via: a chain of a few is legitimate, more is a loop.
+// maxHops is how often a request may have passed through a cacheproxy, by its Via. A chain of a few is legitimate; more is taken for a loop.
 const maxHops = 8
 
-// resolve takes the request target apart and finds the route. scheme is how the client asked. The refusal is nil where the
-// request can be served.
+// resolve parses the request target and finds the route. scheme is the one that the client has used. The refusal is nil if the request can be
+// served; rq.route is set in any case.
 func (rq *request) resolve(scheme string) *refusal {
 	rq.route = rq.cfg.unmatched
 	if rq.r.Method == http.MethodConnect {
@@ -85,7 +86,7 @@ func (rq *request) resolve(scheme string) *refusal {
 	}
 	rq.match, rq.reason = rq.cfg.Table.Match(rq.r.Method, target, rq.r.Header, client)
 	if rq.reason == policy.UncleanPath || rq.reason == policy.NoRoute {
-		// An origin may clean the path, or decode it: what it then writes to belongs to the route of the clean one.
+		// An origin may clean or decode the path: a write to it then changes a resource that belongs to the route of the clean path.
 		if clean, _ := rq.cfg.Table.Match(rq.r.Method, policy.CleanTarget(target), rq.r.Header, client); clean.Route.Writes(rq.asked()) {
 			rq.match = clean
 		}
@@ -108,16 +109,16 @@ func (rq *request) resolve(scheme string) *refusal {
 	return nil
 }
 
-// purgeMethods are those by which plugins purge caches, and which no API has of itself.
+// purgeMethods are methods with which plugins purge caches, and which APIs do not have.
 var purgeMethods = map[string]bool{"PURGE": true, "BAN": true, "URIBAN": true, "PURGEKEYS": true}
 
-// purgeHere is the answer to a purge on the port of clients. Anybody can send one there, so it purges nothing; and passed on, many an
-// API would answer it like a GET, which its sender takes for success.
+// purgeHere is the answer to a purge method on the data listener. Anybody can send one there, so that it purges nothing. It is not passed on
+// either: many APIs would answer it like a GET, which its sender would take for success.
 var purgeHere = refusal{http.StatusForbidden, policy.MethodUnsafe, "nothing was purged: this is the port of clients. Purges go to the admin listener (admin.listen); " +
 	"if the API is to get this method, name it in a route: match: PURGE /, policy: bypass"}
 
-// plan decides the way of the request as far as the request itself and the configuration do, and makes the key of a read. The
-// mode, the lease and the content are known by then.
+// plan sets the action and the reason, as far as they follow from the request and the configuration, and makes the key of a read. Mode, lease and
+// content must be set.
 func (rq *request) plan() {
 	if rq.reason != policy.NoReason { // no route
 		rq.action = policy.PassAction
@@ -128,7 +129,7 @@ func (rq *request) plan() {
 	}
 	rq.action, rq.reason = rq.way()
 	rq.unlisted = rq.action == policy.PassAction && (rq.reason == policy.HeaderUnlisted || rq.reason == policy.RequestBody)
-	if rq.share && rq.reason == policy.ModeOff {
+	if rq.outside && rq.reason == policy.ModeOff {
 		rq.reason = policy.ModeShare
 	}
 	if rq.action != policy.ReadAction && rq.action != policy.CredentialsAction {
@@ -154,54 +155,53 @@ func (rq *request) plan() {
 	}
 }
 
-// letBy reports whether the proxy only lets the request by: no route matches, or the route is observed or off for it. It is not refused
-// for want of anything that is the proxy's. The mode is known by then.
+// letBy reports whether the proxy only forwards the request: no route matches it, or the route is observed or off for it. Such a request is not
+// refused because of anything that the proxy lacks, such as memory or its store. The mode must be set.
 func (rq *request) letBy() bool { return rq.route == rq.cfg.unmatched || rq.mode != policy.On }
 
-// unheld reports whether the request is let by, and no limit wants to hold it all the same: it is never made to wait, and no timeout
+// unheld reports whether the request is let by and the upstream's limits do not apply to such requests: it is not made to wait, and no timeout
 // ends it.
 func (rq *request) unheld() bool { return rq.letBy() && !rq.route.Origin.HoldsPassing() }
 
-// way is the way of the request in its mode.
+// way is the request's action and reason by PlanRequest.
 func (rq *request) way() (policy.Action, policy.Reason) {
 	plan := func() (policy.Action, policy.Reason) {
 		return policy.PlanRequest(rq.route.Route.Route, rq.mode, rq.asked(), rq.route.Selecting())
 	}
 	action, reason := plan()
 	if reason == policy.HeaderUnlisted && !rq.trusted && httpcache.StripForwarded(rq.r.Header) {
-		// What it says of proxies is not believed and would not be sent on: it is no reason to go past the cache, or to be a write.
+		// X-Forwarded-* of a peer that is not trusted is not sent on: it must not be a reason to pass, or to be a write.
 		return plan()
 	}
 	return action, reason
 }
 
-// asked is the request as plans see it.
+// asked is the request in the form that package policy wants.
 func (rq *request) asked() policy.Asked {
 	return policy.Asked{Request: rq.r, Target: rq.target, Question: rq.content != nil}
 }
 
-// appendKey appends the storage key of a read with this header, and says how much of it all share that ask for the URL, whatever they
-// prefer.
+// appendKey appends the storage key of a read with this header. url is the length of the key's prefix that is the same whatever the client prefers.
 //
-// The origin sees a request of an observed route as it came, with fields that no key holds. What it answers is compared, and never
-// served: it is kept apart, where no read of another mode looks. No key is the beginning of another.
+// With observing, the key is one that no read in another mode has: the origin sees a request of an observed route as it came, with fields that no
+// key holds, so that its answer is only compared and must never be served. No storage key is a prefix of another.
 func (rq *request) appendKey(dst []byte, h http.Header, observing bool) (key []byte, url int) {
 	dst = rq.route.AppendKey(dst, rq.target, rq.route.KeyedHost(rq.target.Host), rq.query, h)
 	if rq.content != nil {
-		dst = policy.AppendContent(append(dst, asked), rq.r.Method, h, rq.content)
+		dst = policy.AppendContent(append(dst, contentMark), rq.r.Method, h, rq.content)
 	}
 	if observing {
-		dst = append(dst, observed)
+		dst = append(dst, observedMark)
 	}
 	return rq.route.Prefers.AppendTo(dst, h), len(dst)
 }
 
-// members is what a copy of this answer would belong to; answer is nil where there is none yet.
+// members returns the members of a copy of an answer with this header; nil: as far as they are known without one.
 func (rq *request) members(answer http.Header) []policy.Member {
 	return rq.route.Members(&rq.match, rq.target, rq.query, rq.r.Header, answer)
 }
 
-// known is the members of this request's copy that are clear before the answer is there.
+// known returns the members of this request's copy that are known before the answer is there.
 func (rq *request) known() []invalidation.ID {
 	if rq.foreknown == nil {
 		members := rq.members(nil)
@@ -210,10 +210,10 @@ func (rq *request) known() []invalidation.ID {
 	return rq.foreknown
 }
 
-// name is the name of the copy that would answer; empty where the route names none.
+// name is the name of the request's copy, by the route's key template; empty: the route has none.
 func (rq *request) name() string { return rq.named(policy.Template.Render) }
 
-// shownName is the name for logs and traces, which have the path of a request, and no values that came with it otherwise.
+// shownName is name for logs and traces: values that do not come from the path or the host are masked.
 func (rq *request) shownName() string { return rq.named(policy.Template.RenderMasked) }
 
 func (rq *request) named(render func(policy.Template, policy.Values) (string, bool)) string {
@@ -224,13 +224,13 @@ func (rq *request) named(render func(policy.Template, policy.Values) (string, bo
 	return name
 }
 
-// selection is what the origin would see of the request, by which it selects among the variants that names tells apart:
-// fields that no fill forwards select nothing.
+// selection returns the fields of the request that a fill would forward, given the fields that Vary is known to name. The origin can select a
+// variant only by these.
 func (rq *request) selection(names []string) http.Header {
 	return rq.route.FillHeader(rq.r.Header, names)
 }
 
-// selecting is the fields that Vary is known to name for this request.
+// selecting returns the fields that Vary is known to name, on the route or for this URL.
 func (rq *request) selecting(c candidate) []string {
 	names := rq.route.Selecting()
 	if c.Variants != nil {
@@ -239,8 +239,9 @@ func (rq *request) selecting(c candidate) []string {
 	return names
 }
 
-// flightKey is the key under which this request is coalesced, given what its fill forwards: one for each value of the fields that Vary
-// is known to name, and where all fields are forwarded, one for each question, since nobody knows before the answer what Vary will name.
+// flightKey is the key under which this request shares a flight, given the header that its fill forwards. Requests with the same storage key share
+// one if they agree in the fields that Vary is known to name; on a route that forwards all fields, and after a failure, only if they forward the
+// same, since nobody knows before the answer what Vary will name.
 func (rq *request) flightKey(c candidate, forward http.Header) string {
 	names := rq.selecting(c)
 	switch {
@@ -252,7 +253,7 @@ func (rq *request) flightKey(c candidate, forward http.Header) string {
 	return string(httpcache.VariantKey(nil, keyText(rq), names, forward))
 }
 
-// keyText is the storage key, for others to keep. All who want it get the same string.
+// keyText is the storage key as a string that may be kept. It is allocated once for a request.
 func keyText(rq *request) string {
 	if rq.text != string(rq.key) {
 		rq.text = string(rq.key)
@@ -260,15 +261,15 @@ func keyText(rq *request) string {
 	return rq.text
 }
 
-// fillAsks is what a fill for a request asks, given the fields that Vary is known to name. Nobody changes it: whoever decides, joins and
-// fetches has one and the same.
+// fillAsks is what a fill for a request would send, given the fields that Vary is known to name. It is shared by deciding, joining and fetching,
+// and only its question is set later.
 type fillAsks struct {
 	names    []string
 	forward  http.Header // of the fill; nil: not made yet
-	question string      // its key; empty: not made yet
+	question string      // fill.Question of forward; empty: not made yet
 }
 
-// asks is what a fill for this request asks, while nobody knows of other fields that Vary names.
+// asks returns what a fill for this request would send. It is made once for each set of fields that Vary is known to name.
 func (rq *request) asks(c candidate) *fillAsks {
 	names := rq.selecting(c)
 	if rq.forFill.forward == nil || !slices.Equal(names, rq.forFill.names) {
@@ -281,7 +282,7 @@ func (rq *request) asks(c candidate) *fillAsks {
 	return &rq.forFill
 }
 
-// question is the key of what this request asks.
+// question is the key of the question (fill.Question) that a fill for this request would ask.
 func (rq *request) question(c candidate) string {
 	a := rq.asks(c)
 	if a.question == "" {
@@ -290,8 +291,8 @@ func (rq *request) question(c candidate) string {
 	return a.question
 }
 
-// fillRequest describes the fetch that this request needs, detached from its connection. asker is the request's span. Nobody changes the
-// header of a request that has been planned.
+// fillRequest describes the fetch that this request needs. The result refers to nothing that ends with the client's connection; it shares the
+// request's header, which is not changed once the request has been planned. asker is the request's span.
 func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe.Span) *fill.Request {
 	asks := rq.asks(c)
 	key := keyText(rq)
@@ -325,8 +326,8 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 	return q
 }
 
-// renewal describes the renewal of a copy that this request has read. It asks what was asked when the copy was fetched, whatever the
-// reader asks beyond what has chosen the copy: else a stranger who reads last would choose what all others get.
+// renewal describes the renewal of a copy that this request has read. The renewal asks what was asked when the copy was fetched, not what this
+// reader asks: otherwise whoever happens to read last would choose the answer for all.
 func (rq *request) renewal(found candidate, class upstream.Class, asker *observe.Span) fill.Renewal {
 	found.use, found.reason = httpcache.NeedsValidation, policy.Renewal
 	r, q := rq.route, rq.fillRequest(found, class, asker)
@@ -341,7 +342,7 @@ func (rq *request) renewal(found candidate, class upstream.Class, asker *observe
 	}
 }
 
-// identify makes a fetch one with credentials, and lets the origin know whom they came from.
+// identify adds the client's credentials and address to a fetch.
 func (rq *request) identify(q *fill.Request, names []string) {
 	header, ok := rq.route.CredentialsHeader(rq.r.Header, names)
 	if !ok {
@@ -357,7 +358,7 @@ func (rq *request) identify(q *fill.Request, names []string) {
 	}
 }
 
-// semantics is the method by which an answer is judged: a question is to its content what GET is to a URL.
+// semantics is the method by which an answer is judged: GET for a read with content, since its answer may be stored like that to a GET.
 func (rq *request) semantics() string {
 	if rq.content != nil {
 		return http.MethodGet
@@ -365,7 +366,7 @@ func (rq *request) semantics() string {
 	return rq.r.Method
 }
 
-// judge says what a copy may be used for at a time, by this request, and why for no more.
+// judge sets what the candidate's copy may be used for by this request at the time now, and, if that is less than fresh, why.
 func (rq *request) judge(c *candidate, ledger *invalidation.Ledger, now time.Time) {
 	c.use, c.reason = rq.route.Usable(c.Copy, ledger, now)
 	if c.reason == policy.Unconfirmed && rq.route.FencesWrites {
@@ -376,9 +377,9 @@ func (rq *request) judge(c *candidate, ledger *invalidation.Ledger, now time.Tim
 	}
 	allowed := rq.directives.Use(c.Copy.Life(), c.Copy.Life().State(now), now)
 	switch {
-	case allowed < c.use && c.use == httpcache.Fresh: // what is stale already goes to the origin for that reason
+	case allowed < c.use && c.use == httpcache.Fresh: // of a copy that is stale anyway, staleness stays the reason
 		c.use, c.reason = allowed, policy.ClientDirective
-	case allowed < c.use, c.reason == policy.Expired: // what was purged is not what a client can accept
+	case allowed < c.use, c.reason == policy.Expired: // max-stale can allow more than the route does, but not a copy that was purged
 		c.use = allowed
 	}
 }

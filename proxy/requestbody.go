@@ -15,12 +15,12 @@ import (
 	"cacheproxy/store"
 )
 
-// collected is up to which length a request's body is received before anything is asked of the origin, in bytes: a client
-// that sends slowly then holds none of the places there.
-const collected = 16 << 10
+// maxGatheredAhead is the length, in bytes, up to which a request's body is received before the request asks for a place at the origin, so that
+// a client that sends slowly does not hold one meanwhile.
+const maxGatheredAhead = 16 << 10
 
-// receive keeps a request's body within the limit and takes in a short one, and the question of a read that carries it there.
-// The refusal is nil where the request may go on.
+// receive bounds the request's body by MaxBody, receives a short body ahead, and the content of a read with content. The refusal is nil if the
+// request may go on.
 func (ex *exchange) receive() *refusal {
 	r, limit := ex.r, ex.cfg.MaxBody
 	there := r.ContentLength != 0 && r.Body != nil
@@ -30,7 +30,7 @@ func (ex *exchange) receive() *refusal {
 	case ex.unheld():
 		server.Unbound(r)
 	case !silent:
-		server.Bound(r) // one that only says that it is a call has no reason to be silent
+		server.Bound(r) // the upstream takes no gRPC calls, so that the client has no reason to be silent
 	}
 	if there {
 		if limit > 0 {
@@ -40,13 +40,14 @@ func (ex *exchange) receive() *refusal {
 			r.Body = http.MaxBytesReader(ex.w.ResponseWriter, r.Body, limit)
 		}
 		ex.gathered = gathered{budget: ex.p.store.Memory().Budget(), client: upstream.ClientOf(ex.asker()), body: r.Body}
-		// Else it is a conversation, or the origin's word comes first, or it is too much to hold, or no place is held while it comes.
-		if r.ContentLength <= collected && r.Header["Expect"] == nil && !silent && !ex.unheld() {
-			// Where there is no room it is sent as it comes, and so is one of unknown length that does not come at once.
+		// A body is not received ahead if it is too long, if the client waits for a 100 that the origin decides about, if it may be one half
+		// of a conversation, or if the request holds no place while its body comes.
+		if r.ContentLength <= maxGatheredAhead && r.Header["Expect"] == nil && !silent && !ex.unheld() {
+			// A body for which there is no memory, or of unknown length and not there in gatherTime, is sent on as it comes.
 			if r.ContentLength < 0 {
 				ex.gathered.patience = gatherTime
 			}
-			if err := ex.gather(collected); err != nil && !errors.Is(err, errNoRoom) && !errors.Is(err, errLate) {
+			if err := ex.gather(maxGatheredAhead); err != nil && !errors.Is(err, errNoRoom) && !errors.Is(err, errLate) {
 				return bodyRefusal(err)
 			}
 		}
@@ -61,46 +62,46 @@ func (ex *exchange) receive() *refusal {
 	return nil
 }
 
-// gathered is what was received of a request's body before it was known what becomes of the request. The zero value is that of a
-// request without one.
+// gathered is the part of a body that was received into memory before it is sent on. The zero value is that of a request without a body.
 //
-// Every byte of it is in the budget: clients who send all but the last byte take no more memory than bodies may have together, and one
-// leaves something to others.
+// Its memory is counted in the budget. So clients that send all of a body but the last byte take no more memory than all request bodies together
+// may have, and one client cannot take all of that.
 type gathered struct {
 	budget *store.Budget
-	client netip.Prefix  // on whose account its memory is
-	body   io.ReadCloser // what follows; nil: there is no body
-	read   []byte        // shared with everybody who reads the body again; never changed, and not nil once it is whole
-	whole  bool          // nothing follows
-	late   bool          // it has not come in time
-	room   *store.Room   // for read; nil: none was needed
-	// patience is for how long the body is waited for; zero: for as long as the server waits.
+	client netip.Prefix  // to whose account the memory is charged
+	body   io.ReadCloser // the rest; nil: there is no body
+	read   []byte        // what was received; shared by all readers of the body, never changed, and not nil once whole is set
+	whole  bool          // read is the whole body
+	late   bool          // the body has not come within patience
+	room   *store.Room   // the memory of read; nil: none was needed
+	// patience is for how long the next upTo waits for the body; zero: for as long as the server lets it.
 	patience time.Duration
 }
 
-// gatherTime is how long a body of unknown length is waited for before its request asks for a place. One that takes longer may be one half
-// of a conversation, whose other half comes from the origin; whoever is silent all the same gives the place away (upstream's sending).
+// gatherTime is how long a body of unknown length is waited for before its request asks for a place. A body that takes longer may be one half of a
+// conversation whose other half comes from the origin. If its client is just silent, the request gives its place away (package upstream, sending).
 const gatherTime = time.Second
 
 // errLate means that a body has not come whole in time.
 var errLate = errors.New("read request body: it does not come at once")
 
-// lateBody is a body of which a read was under way when nobody wanted to wait for it any more. It is for one reader.
+// lateBody is a body of which a Read was still under way when readWithin gave up waiting. Its first Read waits for that one. It is for one reader.
 type lateBody struct {
 	io.ReadCloser
-	pending <-chan arrival // of that read; nil: it has been taken
-	rest    []byte         // of what it brought
-	err     error          // likewise
+	pending <-chan readResult // result of the pending Read; nil: it was received
+	rest    []byte            // bytes of that result that were not returned yet
+	err     error             // error of that result
 }
 
-type arrival struct {
+// readResult is the result of a Read on another goroutine.
+type readResult struct {
 	bytes []byte
 	err   error
 }
 
 func (b *lateBody) Read(p []byte) (int, error) {
 	if b.pending != nil {
-		came := <-b.pending // it ends with the request: the server sees to that
+		came := <-b.pending // the server ends every Read of a body at the end of its request
 		b.pending, b.rest, b.err = nil, came.bytes, came.err
 	}
 	if n := copy(p, b.rest); n > 0 {
@@ -113,17 +114,17 @@ func (b *lateBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// readWithin reads into p what comes before the deadline, by a goroutine that the end of the request ends at the latest. Without a
-// deadline it waits.
+// readWithin is Read of the body, given up at the deadline with errLate; nil: never. The Read is made on a goroutine of its own, which ends with the
+// request at the latest, and what it brings after the deadline is read from g.body.
 func (g *gathered) readWithin(deadline <-chan time.Time, p []byte) (int, error) {
 	if deadline == nil {
 		return g.body.Read(p)
 	}
-	pending, body := make(chan arrival, 1), g.body
+	pending, body := make(chan readResult, 1), g.body
 	go func() {
 		came := make([]byte, len(p))
 		n, err := body.Read(came)
-		pending <- arrival{came[:n], err}
+		pending <- readResult{came[:n], err}
 	}()
 	select {
 	case came := <-pending:
@@ -135,11 +136,11 @@ func (g *gathered) readWithin(deadline <-chan time.Time, p []byte) (int, error) 
 	}
 }
 
-// errNoRoom means that the bodies of requests hold all the memory they may, or those of the client all that one may.
+// errNoRoom means that the bodies of all requests, or those of this client, have all the memory that they may have.
 var errNoRoom = errors.New("read request body: no memory is left for the bodies of requests")
 
-// gather receives the request's body until it is whole or longer than most. Whatever it returns, the body can be read from its
-// beginning afterwards.
+// gather receives the request's body until it is whole or longer than most bytes. Whatever it returns, ex.r.Body can be read from the beginning
+// afterwards. The error is errNoRoom, errLate or one of reading the body.
 func (ex *exchange) gather(most int64) error {
 	g := &ex.gathered
 	if g.body == nil {
@@ -159,6 +160,7 @@ func (ex *exchange) gather(most int64) error {
 	return err
 }
 
+// upTo receives the body until it is whole or longer than most bytes. It is gather without the request.
 func (g *gathered) upTo(most int64) error {
 	var deadline <-chan time.Time
 	if g.patience > 0 {
@@ -183,7 +185,7 @@ func (g *gathered) upTo(most int64) error {
 	return nil
 }
 
-// leastGathered is how much room a body has at first, in bytes.
+// leastGathered is the first size of the buffer for a body, in bytes.
 const leastGathered = 512
 
 // grow makes room for twice as much, but no more than most bytes. It reports false where there is none.
@@ -204,8 +206,8 @@ var (
 	noRoom       = refusal{http.StatusServiceUnavailable, policy.MemoryFull, "the bodies of requests, or those of this client, take all the memory that they may, try again"}
 )
 
-// refuseUnread refuses a request whose body is not read to its end. Over HTTP/1.1 the connection ends too, since net/http would wait for the
-// body before it answers.
+// refuseUnread refuses a request whose body was not read to its end. Over HTTP/1.1 the connection is closed after the answer: otherwise net/http
+// would read the rest of the body before it sends the answer.
 func refuseUnread(ex *exchange, r refusal) {
 	if ex.r.ProtoMajor == 1 {
 		ex.w.Header()["Connection"] = []string{"close"}
@@ -213,7 +215,7 @@ func refuseUnread(ex *exchange, r refusal) {
 	ex.refuse(r)
 }
 
-// bodyRefusal is what a client is told whose request body could not be read.
+// bodyRefusal is the answer to a request whose body could not be read because of err.
 func bodyRefusal(err error) *refusal {
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):

@@ -11,7 +11,7 @@ import (
 
 // A body that is too large is refused before the origin hears of it, or, where its length is not told and it is long, once it is.
 func TestMaxBody(t *testing.T) {
-	const most = 2 * collected
+	const most = 2 * maxGatheredAhead
 	r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
 		if n > most {

@@ -11,29 +11,30 @@ import (
 	"cacheproxy/policy"
 )
 
-// WriteLocks lets one of all instances at a time make a write of a key.
+// WriteLocks are locks, by key, that all instances share. They must be safe for concurrent use.
 type WriteLocks interface {
-	// Lock waits until no other instance has the key. It fails when ctx ends, or who has it cannot be known. Unlock must be called once.
+	// Lock waits until this instance holds the lock of the key. It fails when ctx ends, or when the store of the locks cannot tell who holds
+	// it. The caller must call unlock once.
 	Lock(ctx context.Context, key string) (unlock func(), err error)
 }
 
 // maxTurns is how many writes of one key may wait for their turn in this process.
 const maxTurns = 64
 
-// turns lets writes of one key go one after the other. The zero value is ready, for a process that runs alone, and safe for concurrent use.
+// turns serializes the writes of each key. The zero value is ready, for a process that runs alone, and safe for concurrent use.
 //
-// Invariant: of the writes of one key, one has the turn, the others wait in the order in which they came, and only the one that has the turn
-// asks for the lock among the instances. So each instance waits there once for each key, whatever its clients do.
+// Invariant: of the writes of one key in this process, one has the turn and the others wait in the order in which they came; only the write that
+// has the turn asks for the lock that instances share. So each instance waits for that lock once for each key, however many clients it has.
 type turns struct {
-	locks WriteLocks // nil: there are no other instances
-	mu    lockorder.Mutex[lockorder.Turns]
-	lines map[string][]chan struct{} // of each key that has somebody's turn, those who wait; guarded by mu
+	locks   WriteLocks // nil: there are no other instances
+	mu      lockorder.Mutex[lockorder.Turns]
+	waiting map[string][]chan struct{} // by key, the writes that wait, the next one first; a key is present while a write has its turn; guarded by mu
 }
 
 var errNoTurn = errors.New("too many writes of one key wait for their turn")
 
-// take waits for the turn of a key, and gives what ends it, which must be called once. alone says that it is enough to have the turn in this
-// process where who has it among the instances cannot be known.
+// take waits for the turn of a key. The caller must call end once. alone says that the turn in this process is enough if the shared lock fails for
+// another reason than the end of ctx. The error is errNoTurn, that of ctx, or that of WriteLocks.
 func (t *turns) take(ctx context.Context, key string, alone bool) (end func(), err error) {
 	if err := t.enter(ctx, key); err != nil {
 		return nil, err
@@ -55,15 +56,15 @@ func (t *turns) take(ctx context.Context, key string, alone bool) (end func(), e
 	}, nil
 }
 
-// enter waits for the turn in this process.
+// enter waits for the turn of a key in this process.
 func (t *turns) enter(ctx context.Context, key string) error {
 	t.mu.Lock()
-	line, taken := t.lines[key]
+	line, taken := t.waiting[key]
 	if !taken {
-		if t.lines == nil {
-			t.lines = map[string][]chan struct{}{}
+		if t.waiting == nil {
+			t.waiting = map[string][]chan struct{}{}
 		}
-		t.lines[key] = nil
+		t.waiting[key] = nil
 		t.mu.Unlock()
 		return nil
 	}
@@ -72,7 +73,7 @@ func (t *turns) enter(ctx context.Context, key string) error {
 		return errNoTurn
 	}
 	turn := make(chan struct{})
-	t.lines[key] = append(line, turn)
+	t.waiting[key] = append(line, turn)
 	t.mu.Unlock()
 	select {
 	case <-turn:
@@ -80,29 +81,29 @@ func (t *turns) enter(ctx context.Context, key string) error {
 	case <-ctx.Done():
 	}
 	t.mu.Lock()
-	line = t.lines[key]
+	line = t.waiting[key]
 	at := slices.Index(line, turn)
 	if at >= 0 {
-		t.lines[key] = slices.Delete(line, at, at+1)
+		t.waiting[key] = slices.Delete(line, at, at+1)
 	}
 	t.mu.Unlock()
-	if at < 0 { // it has got the turn meanwhile
+	if at < 0 { // leave gave it the turn before this goroutine had the lock again: the turn is passed on
 		t.leave(key)
 	}
 	return ctx.Err()
 }
 
-// leave gives the turn to the next.
+// leave ends the turn of a key in this process, and gives it to the write that has waited longest.
 func (t *turns) leave(key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	line := t.lines[key]
+	line := t.waiting[key]
 	if len(line) == 0 {
-		delete(t.lines, key)
+		delete(t.waiting, key)
 		return
 	}
 	close(line[0])
-	t.lines[key] = line[1:]
+	t.waiting[key] = line[1:]
 }
 
 var (
@@ -112,11 +113,11 @@ var (
 		"it cannot be known whether another instance makes a write of the same, so this one was not made; try again"}
 )
 
-// inTurn waits for the turn of a write whose route makes those of one key one after the other, for as long as the upstream may take for one. It
-// gives what ends the turn; where there is none, the write is answered, and end is nil.
+// inTurn waits for the turn of a write, if its route serializes writes of one key, for at most the upstream's timeout. The caller must call end
+// once. A nil end means that the write has been refused.
 //
-// What is only let by because its route is observed or off waits for nobody. What is outside of a mode's share waits: it would be at the origin
-// beside those inside.
+// On a route that is observed or off, writes do not wait. Writes outside the share of a mode do wait: they would otherwise be at the origin at the
+// same time as writes inside it.
 func inTurn(ex *exchange) (end func()) {
 	if mode, _ := ex.route.mode(ex.start); !ex.route.SerializesWrites || mode != policy.On {
 		return func() {}
@@ -141,7 +142,7 @@ func inTurn(ex *exchange) (end func()) {
 	return nil
 }
 
-// shed refuses a request for which there is no place, and which may come again.
+// shed refuses, with outcome Shed, a request for which there is no place.
 func shed(ex *exchange, r refusal) {
 	ex.settle(policy.Status{Outcome: policy.Shed, Reason: r.why})
 	setRetryAfter(ex.w.Header(), time.Second)

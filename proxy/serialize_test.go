@@ -96,7 +96,7 @@ func TestSerializedWritesGoInOrder(t *testing.T) {
 
 func wantNoTurns(t *testing.T, b *bubble) {
 	t.Helper()
-	if left := len(b.proxy.turns.lines); left != 0 {
+	if left := len(b.proxy.turns.waiting); left != 0 {
 		t.Errorf("%d keys have a turn that nobody has", left)
 	}
 	if waiting := count(t, b.metrics, "cacheproxy_serialized_writes_waiting", ""); waiting != 0 {

@@ -32,7 +32,7 @@ func TestConnectionIsKeptAfterSmallWrites(t *testing.T) {
 		conn := wire.Dial(t, addr)
 		said, closed := bufio.NewReader(conn), 0
 		for i := range 300 {
-			n := 1 + i*53%(collected-1)
+			n := 1 + i*53%(maxGatheredAhead-1)
 			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", path, n, strings.Repeat("x", n))
 			res, err := http.ReadResponse(said, nil)
 			if err != nil {

@@ -7,14 +7,14 @@ import (
 	"cacheproxy/proxy/server"
 )
 
-// sayUnbelieved is how often a line says that what a proxy may have said is not believed.
+// sayUnbelieved is the least time between two log lines of warnUnbelieved.
 const sayUnbelieved = time.Minute
 
-// warnUnbelieved says in the log that a request from a private address, which is likely to be a proxy of the operator's own, brought what
-// proxies say of their clients, and is not trusted: all its clients then look like one, and links in answers may have the wrong scheme.
-// There is no lock: in such a place every request comes here.
+// warnUnbelieved logs that a request from a private address has X-Forwarded-* or Forwarded, and that its peer is not in trusted_proxies. The peer is
+// likely to be the operator's own proxy: all its clients then look like one client, and links in answers may have the wrong scheme. It takes no
+// lock, since in such a deployment every request comes here.
 func (ex *exchange) warnUnbelieved() {
-	peer, next := unbelieved(ex)
+	peer, next := untrustedProxy(ex)
 	if !peer.IsValid() || !ex.p.unbelieved.CompareAndSwap(next, ex.start.UnixNano()+int64(sayUnbelieved)) {
 		return
 	}
@@ -22,8 +22,9 @@ func (ex *exchange) warnUnbelieved() {
 		"peer", peer.String())
 }
 
-// unbelieved is of whom that is to be said, and until when it was not to be said again; the zero Addr: of nobody.
-func unbelieved(ex *exchange) (peer netip.Addr, until int64) {
+// untrustedProxy returns the peer that warnUnbelieved has to warn of, and the value of Proxy.unbelieved that it has read; the zero Addr: it need
+// not warn.
+func untrustedProxy(ex *exchange) (peer netip.Addr, until int64) {
 	h := ex.r.Header
 	if ex.trusted || len(h["X-Forwarded-For"])+len(h["X-Forwarded-Proto"])+len(h["Forwarded"]) == 0 {
 		return netip.Addr{}, 0

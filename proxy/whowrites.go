@@ -10,28 +10,30 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// clientOf stands for whose idempotency keys a write's are, by its header as the origin gets it: for everything that may say who asks.
+// clientOf identifies the client of a write, as far as idempotency keys are concerned, by all header fields that may say who asks. h is the header
+// as the origin gets it.
 //
-// Invariant: two writes in which the origin may see two clients are never one write. Which fields an API knows its clients by is not known
-// here, so all of them count, each cookie too, but for what is known to choose no answer. Where one of these
-// changes between two tries of one client, there are two writes with one idempotency key, which the origin sees: a write too many can be
-// mended there, one that was answered and never made cannot.
+// Invariant: two writes in which the origin may see two clients are never taken for one write. Since it is not known here by which fields an API
+// knows its clients, every field counts, cookies included, except those that are known to choose no answer (Neutral). If such a field changes
+// between two tries of one client, the origin gets two writes with one idempotency key. It can recognize the second as a repetition; a write that
+// was acknowledged here but never sent could not be recovered.
 func clientOf(r *route, h http.Header) string {
 	return saying(h, func(name string) bool { return !r.Neutral(name) && name != idempotencyField })
 }
 
-// negotiating are the fields that choose among representations, and say nothing of who asks.
+// negotiating are the fields that choose among representations, and do not say who asks.
 var negotiating = []string{"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Origin"}
 
-// askerOf stands for everything in a header by which the origin may choose another answer to the same read, be it of a write or of a read; empty:
-// there is nothing.
+// askerOf identifies who asks, by all fields of a header, of a write or of a read, because of which the origin may answer the same read otherwise;
+// empty: there are none.
 func askerOf(r *route, h http.Header) string {
 	return saying(h, func(name string) bool {
 		return !r.Neutral(name) && name != idempotencyField && !strings.HasPrefix(name, "Content-") && !slices.Contains(negotiating, name)
 	})
 }
 
-// saying are the fields of a header that count, so that no two headers which differ in one of them give the same.
+// saying encodes the fields of a header for which counts reports true. The encoding is injective: headers that differ in such a field give
+// different strings.
 func saying(h http.Header, counts func(name string) bool) string {
 	var said []byte
 	for _, name := range slices.Sorted(maps.Keys(h)) {

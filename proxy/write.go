@@ -16,16 +16,16 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// maxInspected is how much of a body is read to find the names that a write invalidates, in bytes.
+// maxInspected is the length of the longest body, in bytes, in which the names that a write invalidates are looked for.
 const maxInspected = 1 << 20
 
-// write sends an unsafe request to the origin, and makes unusable what it changed before the client learns that it did.
+// write sends an unsafe request to the origin, and invalidates what it has changed before the client gets the answer.
 func (ex *exchange) write(d *decision) {
 	if !behindOthers(ex) {
 		return
 	}
 	body, err := ex.inspect()
-	if err != nil && !(errors.Is(err, errNoRoom) && ex.letBy()) { // in doubt a write has unknown effects
+	if err != nil && !(errors.Is(err, errNoRoom) && ex.letBy()) { // without its body, the write counts as one whose names cannot be read
 		ex.refuse(*bodyRefusal(err))
 		return
 	}
@@ -34,7 +34,7 @@ func (ex *exchange) write(d *decision) {
 		ex.refuse(refusal{http.StatusBadRequest, policy.TooManyMembers, "the write was not made, because it has " + excess.Error() + "; send fewer at once"})
 		return
 	}
-	// Before the fence: a write that waits keeps nobody from copies. It ends after the fence has.
+	// The turn comes before the fence, so that a write that waits for its turn keeps no reader from copies. It ends after the fence.
 	end := inTurn(ex)
 	if end == nil {
 		return
@@ -49,14 +49,15 @@ func (ex *exchange) write(d *decision) {
 		return
 	}
 	w.before = ex.p.ledger.Token()
-	// Whatever happens, a write that may have reached the origin is not forgotten, and a fence does not stand for ever.
+	// Also after a panic, a write that may have reached the origin is invalidated, and its fence ends.
 	defer w.leave()
 	ex.through(passage{status: &w.told, sending: func() { w.sent = true }, answered: w.answered, unanswered: w.unanswered})
 }
 
 var notAnnounced = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "the write cannot be announced to the caches, so it was not made; try again"}
 
-// inspect reads the body where the route's invalidations are found in it. A body that is too large is not inspected.
+// inspect returns the request's body, if the route's invalidations or the mirroring of a submission need it; nil: they do not, or it is longer than
+// maxInspected.
 func (ex *exchange) inspect() ([]byte, error) {
 	if ex.r.Body == nil || ex.r.ContentLength > maxInspected || !ex.route.Invalidates.ReadsBody() && !mirrors(&ex.request) {
 		return nil, nil
@@ -67,26 +68,28 @@ func (ex *exchange) inspect() ([]byte, error) {
 	return ex.gathered.read, nil
 }
 
-// writing is what one write does to the copies.
+// writing is the invalidation around one write: the fence before it, if the route fences, and its end.
 type writing struct {
 	ex      *exchange
-	members []policy.Member
-	wide    []invalidation.Wide // beside members; none on a route that fences
-	told    policy.Status       // about it
-	fence   *invalidation.Fence // nil: the route has none
-	sent    bool                // it may have reached the origin
-	settled bool                // what became of it was applied
-	reads   bool                // the answer names what it has changed, and goes to a client
+	members []policy.Member     // named by the request
+	wide    []invalidation.Wide // wider names, with exceptions, beside members; none on a route that fences
+	told    policy.Status       // of the answer
+	fence   *invalidation.Fence // nil: there is none
+	sent    bool                // the write may have reached the origin
+	settled bool                // its outcome, or that it is unknown, was applied
+	reads   bool                // its answer is read for names before a client gets it
 
-	before  invalidation.Token   // taken before the write was sent, after its fence began
-	named   []policy.Member      // all that its end has named
-	receipt invalidation.Receipt // of its end; zero: it has none that was confirmed
+	before  invalidation.Token   // taken before the write was sent, and after its fence began
+	named   []policy.Member      // all members that its end has named
+	receipt invalidation.Receipt // of its end; zero: there was none, or it was not confirmed
 }
 
-// bounded are the members as the log is told them: in the place of those that would crowd the ledger stand wider ones. A fence spares
-// nothing, and stands around what is named exactly where a wider name would need that.
+// bounded returns the members to tell the log. If one client's writes name very many URLs, wider members take the place of theirs (Crowd), so that
+// the ledger does not grow without bound. Some wider members need exceptions (spared), which a fence cannot have: a route that fences names
+// such a member exactly.
 //
-// A write that is refused has named nothing and crowds nobody: what does not fence is bounded at its end.
+// On a route that does not fence, members are bounded at the end of the write: a write that the origin refuses names nothing, and must not count
+// in the Crowd.
 func (w *writing) bounded(members []policy.Member) []policy.Member {
 	bounded := make([]policy.Member, 0, len(members))
 	for _, m := range members {
@@ -106,8 +109,8 @@ func (w *writing) bounded(members []policy.Member) []policy.Member {
 	return bounded
 }
 
-// begin fences the members where the route's policy does, and reports whether the write may go on. One that is to be refused
-// when it cannot be announced is refused before the origin is touched.
+// begin sets a fence around the members, if the route fences, and reports whether the write may be sent. It may not if the route refuses writes
+// whose invalidation cannot be recorded beforehand (RefusesWrites).
 func (w *writing) begin() bool {
 	p, r := w.ex.p, w.ex.route
 	announced, refuses := !p.store.Down() && p.lease.Valid(w.ex.start), r.RefusesWrites && !w.ex.letBy()
@@ -115,7 +118,7 @@ func (w *writing) begin() bool {
 		return !refuses || announced
 	}
 	if !announced && w.ex.letBy() {
-		return true // without a fence, which it would wait for in vain; its end is confirmed, or left to the log
+		return true // it is not kept waiting for a fence that cannot be set; its end is confirmed, or left to the log
 	}
 	w.members = w.bounded(w.members)
 	fence, err := p.announce(w.members)
@@ -127,15 +130,15 @@ func (w *writing) begin() bool {
 	return !refuses
 }
 
-// spell is a time in which writes go wrong for the same reason: while Valkey is away every one does. The log tells of the first, and how
-// many there were once one goes right. The zero value is ready, and safe for concurrent use.
+// spell is a run of failures of the same kind, such as those of all writes while Valkey is down. The first failure is logged and, when an
+// operation succeeds again, how many there were. The zero value is ready, and safe for concurrent use.
 type spell struct {
-	writes atomic.Int64 // that went wrong since the last that went right
-	told   atomic.Bool
+	writes atomic.Int64 // failures since the last success
+	told   atomic.Bool  // the first of them was logged
 	lines  observe.Throttle
 }
 
-// tell takes in how a write went: what says what is wrong with it, over that this is over.
+// tell notes the result of an operation. what is the message of the log line for the first failure, over that for the next success.
 func (s *spell) tell(to *slog.Logger, ex *exchange, err error, what, over string) {
 	if err == nil {
 		if s.writes.Load() == 0 {
@@ -155,19 +158,19 @@ func (s *spell) tell(to *slog.Logger, ex *exchange, err error, what, over string
 	}
 }
 
-// answered applies what the origin's answer says of the write (RFC 9111 §4.4).
+// answered ends the write according to the origin's answer (RFC 9111 §4.4). Its error is always nil: it is a hook of passage.
 func (w *writing) answered(res *http.Response) error {
 	switch {
 	case res.StatusCode < 400:
 		named, older := w.ex.route.ResponseEffects(&w.ex.match, w.ex.target, res.Header)
-		named = append(named, w.namedIn(w.answer(res))...)
+		named = append(named, w.namedIn(w.readAnswer(res))...)
 		keeps := w.ex.route.KeepsResponse(w.ex.r.Method, w.ex.target, res.StatusCode, res.Header)
 		w.end(invalidation.Order{Members: named, Older: older, Placed: keeps})
-	case refused(w.ex.r.Method, res.StatusCode):
-		w.told.Detail = "" // nothing that stands in for what could not be named goes away
+	case declined(w.ex.r.Method, res.StatusCode):
+		w.told.Detail = "" // nothing is invalidated, so that "otherwise" would be wrong
 		w.undone()
 	case w.fence == nil && w.ex.route.FailedWrite == policy.FailedKeep:
-		// The origin says that it has failed to do it (RFC 9110 §15.6.1), and RFC 9111 §4.4 asks for no more.
+		// The origin says that it has failed to carry out the write (RFC 9110 §15.6.1), and RFC 9111 §4.4 requires no invalidation.
 		w.told.Detail = ""
 	default:
 		w.doubt()
@@ -180,9 +183,9 @@ func (w *writing) answered(res *http.Response) error {
 	return nil
 }
 
-// refused reports whether an origin has declined to do what it was asked. To say that it knows no such method there is 501
-// (RFC 9110 §15.6.2); of one that everybody knows, what fails after it was begun may be answered with it too.
-func refused(method string, status int) bool {
+// declined reports whether a status says that the origin has changed nothing: 4xx, or 501 to a method that it may not know (RFC 9110 §15.6.2). To a
+// method that every server knows, some answer 501 when they fail after they have begun.
+func declined(method string, status int) bool {
 	known := httpcache.Safe(method)
 	switch method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
@@ -191,10 +194,10 @@ func refused(method string, status int) bool {
 	return status >= 400 && status < 500 || status == http.StatusNotImplemented && !known
 }
 
-// unanswered applies what is known of a write without an answer. Of what was not sent, nothing can have come: there was no
-// place at the origin or no connection to it, or the client left before there was.
+// unanswered ends a write that got no answer. If it was not sent (there was no place or no connection, or the client left before), it has changed
+// nothing; otherwise its outcome is unknown.
 func (w *writing) unanswered(err error) {
-	w.told.Detail = "" // why there is no answer says more
+	w.told.Detail = "" // the reason why there is no answer takes its place
 	if !w.sent || upstream.NotSent(err) {
 		w.undone()
 	} else {
@@ -203,8 +206,7 @@ func (w *writing) unanswered(err error) {
 	w.settled = true
 }
 
-// leave treats a write that ended in no foreseen way, such as a panic in the middle, as one that may have happened if it was
-// sent.
+// leave is deferred. It ends a write whose outcome was not applied, because of a panic: as one of unknown outcome if it was sent.
 func (w *writing) leave() {
 	switch {
 	case w.settled:
@@ -215,39 +217,40 @@ func (w *writing) leave() {
 	}
 }
 
-// undone ends a write that has changed nothing. Nobody has to hear of it before the client does.
+// undone ends a write that has changed nothing. Its fence is lifted, without waiting for other instances.
 func (w *writing) undone() {
 	if w.fence != nil {
 		w.lift()
 	}
 }
 
-// doubt treats a write whose outcome is unknown as one that may happen yet: the fence stays up for a while. Without a fence copies
-// are confirmed before they are used: what nobody knows to have changed may carry the clients of an origin that fails, and a write
-// that breaks off, which anybody can send, costs no copy.
+// doubt ends a write whose outcome is unknown, and that may still be carried out: its fence stays for FenceHold. If the route does not fence, the
+// copies are not removed but have to be confirmed by the origin before they are used. So they can still stand in if the origin fails, and a client
+// that sends writes and breaks them off cannot empty the cache.
 func (w *writing) doubt() {
 	unknown := invalidation.Order{Members: w.namedIn(nil)}
 	if len(unknown.Members) > 0 {
-		unknown.Settle = w.ex.route.FenceHold // no fence stands around these while it may happen yet
+		unknown.Settle = w.ex.route.FenceHold // these members are not in the fence: they are invalidated once more when the write can happen no more
 	}
 	if w.fence == nil {
 		unknown.Confirm = !w.ex.route.FencesWrites
 		w.end(unknown)
 		return
 	}
-	// A fetch that began inside the fence may have read the row before the write came to it, and who asks after the client has its
-	// answer would share that fetch: the entry tells the two apart, as the end of the fence does elsewhere.
+	// Fetch F began inside the fence, and the origin has read the row before the write came to it. Request R, which comes after the client of
+	// the write has its answer, would share F. The entry's position keeps R from it, as the end of a fence does after other writes.
 	fence := w.fence
 	w.fence = nil
 	w.end(unknown)
 	w.ex.p.log.Abandon(fence, w.ex.route.FenceHold)
 }
 
-// needless reports whether no copy anywhere can bear what a write names, so that nobody has to hear of it. What a route says of its own
-// writes is said whatever there is: the fence and the names in Invalidates are its owner's order.
+// needless reports whether the write needs no entry in the log, because no copy on any instance can bear a member that it names. A route that
+// fences, or names members in Invalidates, always writes its entry, since the operator has asked for it.
 //
-// It is asked at the end of a write and not before: the answer holds for copies that were fetched up to then, and those fetched later
-// have seen the write. Asked before, a route could begin to have copies while the write is at the origin, one of them from before it.
+// It is called after the origin has answered the write, and not before: MayHold is about copies that were fetched up to the call, and those that
+// are fetched later have seen the write. If it were called before, a route could begin to store copies while the write is at the origin, and one
+// of these could be from before the write.
 func (w *writing) needless(o invalidation.Order) bool {
 	p, r := w.ex.p, w.ex.route
 	begun := p.config().begunSince(w.ex.cfg)
@@ -255,16 +258,17 @@ func (w *writing) needless(o invalidation.Order) bool {
 		!p.mayHold(slices.Concat(w.members, o.Members))
 }
 
-// end carries out the order on the members, and on its own, everywhere, or tells that it could not.
+// end invalidates the members of the write, and those of the order, on every instance. If that cannot be confirmed, the client is told so in
+// Cache-Status, and the log makes up for it.
 func (w *writing) end(o invalidation.Order) {
 	p, r := w.ex.p, w.ex.route
 	if r.Invalidates != nil && r.Invalidates.Nothing || w.needless(o) {
 		return
 	}
-	if !r.FencesWrites { // which has bounded them
+	if !r.FencesWrites { // begin has bounded them otherwise
 		w.members = w.bounded(w.members)
 	}
-	// A write that began under an earlier generation does not know how the routes of this one name their copies.
+	// If the configuration was replaced while the write was under way, the new routes may name their copies otherwise than w.members does.
 	o.Members, o.Settle = append(w.bounded(o.Members), p.config().begunSince(w.ex.cfg)...), max(o.Settle, r.Settle)
 	named := slices.Concat(w.members, o.Members)
 	if w.fence == nil {
@@ -282,7 +286,7 @@ func (w *writing) end(o invalidation.Order) {
 	p.makeUpFor(w.fence, o)
 }
 
-// lift takes away the fence of a write that has changed nothing. What it stood around is as it was before.
+// lift ends the fence of a write that has changed nothing. The copies inside it are valid again, unless something else has invalidated them.
 func (w *writing) lift() {
 	p := w.ex.p
 	undone := invalidation.Order{Wait: invalidation.WaitRecorded, Undone: true}

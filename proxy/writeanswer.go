@@ -13,10 +13,11 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// answerTime is how long the rest of an answer is waited for in which names are to be found.
+// answerTime is how long the body of a write's answer is waited for, if the members that the write invalidates are named in it.
 const answerTime = 5 * time.Second
 
-// namedIn is what the answer to a write makes unusable by its JSON. Without one that can be read that is what the operator has said.
+// namedIn returns the members that the JSON of a write's answer names; nil: there is no answer that can be read, and the members are those of the
+// route's otherwise.
 func (w *writing) namedIn(answer []byte) []policy.Member {
 	named, fallback := w.ex.route.Invalidates.AnswerEffects(w.ex.route.Name, &w.ex.match, w.ex.target, w.ex.target.Query, w.ex.r.Header, answer)
 	if fallback {
@@ -25,12 +26,12 @@ func (w *writing) namedIn(answer []byte) []policy.Member {
 	return named
 }
 
-// answer reads the JSON of an answer in which the route's invalidations are found, before the client gets any of it; nil: there is none that
-// can be read. The client gets what came, byte by byte.
+// readAnswer returns the JSON of a write's answer, if the route looks for members in it; nil: it does not, or the answer cannot be read. It reads
+// the body before the client gets any of it; res.Body then gives the same bytes again.
 //
-// Invariant: what is not read names nothing, and what the operator has said takes its place. So everything that is in doubt here may end
-// the reading: another type, another coding than gzip, too many bytes, too little memory, an answer that does not come any further.
-func (w *writing) answer(res *http.Response) []byte {
+// Invariant: if the JSON is not read, the route's otherwise says what is invalidated. So reading may be given up whenever it is in doubt: for
+// another type, a coding other than gzip, too many bytes, too little memory, or an answer that takes longer than answerTime.
+func (w *writing) readAnswer(res *http.Response) []byte {
 	ex := w.ex
 	if !w.reads || res.StatusCode/100 != 2 || res.ContentLength > maxInspected || !isJSON(res.Header["Content-Type"]) {
 		return nil
@@ -46,7 +47,7 @@ func (w *writing) answer(res *http.Response) []byte {
 		return nil
 	}
 	res.Body = io.NopCloser(bytes.NewReader(g.read))
-	return plain(res.Header["Content-Encoding"], g.read)
+	return withoutCoding(res.Header["Content-Encoding"], g.read)
 }
 
 // isJSON reports whether a type is JSON's, or one on top of it (RFC 6839 §3.1).
@@ -58,8 +59,8 @@ func isJSON(contentType []string) bool {
 	return err == nil && (kind == "application/json" || strings.HasSuffix(kind, "+json"))
 }
 
-// plain is content without its coding; nil where that cannot be read, or has more bytes than are looked at.
-func plain(codings []string, content []byte) []byte {
+// withoutCoding decodes content; nil: the coding is neither identity nor gzip, or there are more than maxInspected bytes.
+func withoutCoding(codings []string, content []byte) []byte {
 	switch {
 	case len(codings) == 0 || len(codings) == 1 && strings.EqualFold(codings[0], "identity"):
 		return content

@@ -24,7 +24,7 @@ const preferencesMark = 'n'
 // may have no copy any more.
 func (s *Store) Preferred(url, key string, c *Copy) []string {
 	keys := s.preferredKeys(url, key)
-	for len(keys) > 1 && s.letGoOfOne(keys, c) { // Put bounds the copies under one key
+	for len(keys) > 1 && s.dropLeastRead(keys, c) { // Put bounds the copies under one key
 	}
 	return keys
 }
@@ -56,9 +56,9 @@ func (s *Store) preferredKeys(url, key string) []string {
 	return next.Keys
 }
 
-// letGoOfOne removes the copy other than c that was not read for the longest, where the keys have more than MaxVariants
+// dropLeastRead removes the copy other than c that was not read for the longest, where the keys have more than MaxVariants
 // copies, and reports whether it has.
-func (s *Store) letGoOfOne(keys []string, c *Copy) bool {
+func (s *Store) dropLeastRead(keys []string, c *Copy) bool {
 	copies, earliest := 0, int64(math.MaxInt64)
 	var least, under string
 	for _, key := range keys {

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// takes wants so many arguments, and says how the command is written where there are others.
+// takes wants n arguments. Its error shows the command's usage.
 func takes(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
@@ -19,7 +19,7 @@ func takes(n int) cobra.PositionalArgs {
 	}
 }
 
-// flagError says where flags are explained.
+// flagError adds to an error of flags where they are explained.
 func flagError(cmd *cobra.Command, err error) error {
 	return fmt.Errorf("%w; write: %s, or see %s --help", err, cmd.UseLine(), cmd.CommandPath())
 }

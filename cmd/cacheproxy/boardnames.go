@@ -12,22 +12,22 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// value is what a placeholder of a template can stand for in a name: whatever separates names is percent-encoded there.
+// value matches the text of a placeholder in a name. Characters that separate names are percent-encoded there.
 const value = `((?:[^:/%\x00-\x1f\x7f]|%(?:3A|2F|25|[01][0-9A-F]|7F))+)`
 
-// boardNames is what names of boards of a route look like, as far as its template says.
+// boardNames describes the names that a route's boards can have, according to its template.
 type boardNames struct {
 	template string
 	form     *regexp.Regexp
 	values   []boardValue
 }
 
-// boardValue is what a placeholder may stand for.
+// boardValue describes the value of a placeholder.
 type boardValue struct {
-	name  string         // of the wildcard
-	where *regexp.Regexp // matches a whole value; nil: any
-	said  string         // the condition as it is written
-	rest  bool           // of the path, with slashes
+	name  string         // the wildcard's
+	where *regexp.Regexp // matches whole values; nil: any
+	said  string         // where, as written in the route
+	rest  bool           // the rest of a path, with slashes
 }
 
 func namesOf(r *policy.Route) (n boardNames) {
@@ -58,10 +58,10 @@ func namesOf(r *policy.Route) (n boardNames) {
 	return n
 }
 
-// unreached is why no request can be about a board of that name; empty: requests can. Of several values next to each other it takes one way to
-// tell them apart.
+// unreached returns the reason for which no request can be about a board of that name; empty: a request can. Where
+// values follow each other without a separator, unreached tries one way to split them.
 func (n boardNames) unreached(name string) string {
-	const longest = 256 // as the proxy takes it
+	const longest = 256 // the proxy's own bound
 	form := fmt.Sprintf("the route has leaderboard.board: %s, of at most %d bytes", n.template, longest)
 	found := n.form.FindStringSubmatch(name)
 	if found == nil || len(name) > longest || !utf8.ValidString(name) {
@@ -80,7 +80,7 @@ func (n boardNames) unreached(name string) string {
 	return ""
 }
 
-// clean reports whether a clean path can have the value, as the proxy wants it of a path that names a board.
+// clean reports whether a clean path can have the value. The proxy wants clean paths of requests for boards.
 func (v boardValue) clean(text string) bool {
 	path := "/" + url.PathEscape(text)
 	if v.rest {

@@ -10,8 +10,8 @@ import (
 	"cacheproxy/config"
 )
 
-// checkCommand validates a file without serving it. What is wrong goes to the error output, with an error; what the file
-// means goes to the output.
+// checkCommand validates a file without serving it. Problems go to the error output, with an error; the meaning of the
+// file goes to the output.
 func checkCommand() *cobra.Command {
 	var live, withoutSecrets bool
 	cmd := &cobra.Command{

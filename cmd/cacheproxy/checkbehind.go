@@ -7,7 +7,7 @@ import (
 	"cacheproxy/writebehind"
 )
 
-// acceptance says what has to be true before a write is accepted.
+// acceptance says what has to be true before the proxy accepts a write.
 func acceptance(rules *writebehind.Rules) string {
 	asked := "nobody is asked whether the client may write"
 	if rules.AuthorizeUpstream != "" {
@@ -20,7 +20,7 @@ func acceptance(rules *writebehind.Rules) string {
 		asked, safe, count(rules.MaxQueued, "write"), rules.MaxPerKey, config.SizeText(rules.MaxBody))
 }
 
-// lost says what of the accepted writes a crash loses.
+// lost says which accepted writes a crash loses.
 func lost(rules *writebehind.Rules) string {
 	const none = "nothing with a proxy"
 	if rules.Durability == writebehind.Fsync {

@@ -14,15 +14,15 @@ import (
 	inspect "cacheproxy/cmd/cacheproxy/valkey"
 )
 
-// What things take on the server, in bytes, with names of a dozen bytes: as BenchmarkMemory of leaderboard/valkey has measured it.
+// Memory on the server, in bytes, for names of a dozen bytes, as measured by BenchmarkMemory of leaderboard/valkey.
 const (
-	smallPlace  = 34  // a place of a bucket of up to smallBucket places,
-	largePlace  = 129 // and of a larger one
+	smallPlace  = 34  // a place in a bucket of up to smallBucket places
+	largePlace  = 129 // a place in a larger bucket
 	smallBucket = 128
-	shownPlace  = 230 // a place of the board
-	keptPlayer  = 350 // a player, where all are kept
-	keptPart    = 24  // what a player has in one more bucket, where scores are added up
-	keptEach    = 400 // a submission, where all are kept
+	shownPlace  = 230 // a place on the board
+	keptPlayer  = 350 // a player, where all players are kept
+	keptPart    = 24  // a player in each further bucket, where scores are added up
+	keptEach    = 400 // a submission, where all submissions are kept
 )
 
 // reportRecords prints where boards are kept.
@@ -51,7 +51,7 @@ func reportRecords(t table, s *config.Snapshot) {
 	t.rowf("time", "that of the server; what takes longer than %s is answered with 503%s", config.DurationText(r.Timeout), longer)
 }
 
-// reportBoard prints what a route's boards are, and what is promised of them.
+// reportBoard prints the boards of a route and the promises about them.
 func reportBoard(t table, r *policy.Route, b *api.Route, s *config.Snapshot) {
 	t.rowf("boards", "%s, up to %s; the route is part of their names, and renaming it begins new ones", r.Board.String(), count(b.Rules.MaxBoards, "board"))
 	t.row("a score", fmt.Sprintf("%q of %q, from %s to %s; %s; of equal ones %s first", b.Score, b.Player, plain(b.MinScore), plain(b.MaxScore),
@@ -125,7 +125,7 @@ func ranksOf(r *leaderboard.Rules) string {
 	return fmt.Sprintf("the first %d of each bucket, of which no other can be on the board; who is beyond them is told so", r.Top)
 }
 
-// memoryOf is what a board takes at most, as far as the configuration bounds it.
+// memoryOf is the most memory that a board takes, as far as the configuration bounds it.
 func memoryOf(r *leaderboard.Rules) string {
 	buckets := int64(1)
 	if r.Window.Span == leaderboard.Rolling {
@@ -156,7 +156,7 @@ func memoryOf(r *leaderboard.Rules) string {
 	return text
 }
 
-// about rounds a size up to two digits and more.
+// about rounds a size up to two or more significant digits.
 func about(bytes int64) int64 {
 	for unit := int64(1 << 40); unit > 1; unit >>= 10 {
 		if bytes >= 10*unit {
@@ -166,7 +166,7 @@ func about(bytes int64) int64 {
 	return bytes
 }
 
-// lostOf says what a failure loses of what was acknowledged.
+// lostOf says which acknowledged scores a failure loses.
 func lostOf(b *api.Route, s *config.Snapshot) string {
 	if s.Records == nil || s.Records.Memory {
 		return "everything with this process"
@@ -182,7 +182,7 @@ func lostOf(b *api.Route, s *config.Snapshot) string {
 	return text
 }
 
-// checkRecords asks the server of the boards of a valid configuration, where it is one of their own, and about what boards need in any case.
+// checkRecords inspects the server of the boards of a valid configuration, also where the server has the copies too.
 func checkRecords(ctx context.Context, file string, s *config.Snapshot, t table, problems io.Writer) int {
 	if len(s.Boards) == 0 || s.Records == nil || s.Records.Memory {
 		return 0
@@ -213,7 +213,7 @@ func archived(s *config.Snapshot) bool {
 	return true
 }
 
-// boardMode says what becomes of a board's requests in a mode.
+// boardMode says what happens to a board's requests in a mode.
 func boardMode(m policy.Mode) string {
 	return map[policy.Mode]string{
 		policy.On:      "on",

@@ -13,8 +13,8 @@ import (
 	inspect "cacheproxy/cmd/cacheproxy/valkey"
 )
 
-// checkLive asks the servers of a valid configuration. What is as it should be goes to the output, the rest to the error
-// output; its error is what breaks a promise.
+// checkLive inspects the servers of a valid configuration. Findings without a fault go to the output, the others to the
+// error output. The error counts broken promises.
 func checkLive(ctx context.Context, file string, s *config.Snapshot, out, errOut io.Writer) error {
 	t, problems := newTable(), bytes.Buffer{}
 	t.title("servers, asked just now")
@@ -54,7 +54,7 @@ func checkLive(ctx context.Context, file string, s *config.Snapshot, out, errOut
 	return nil
 }
 
-// printFindings prints each where it belongs, and counts those that are wrong. Problems begin with where they are.
+// printFindings prints each finding to its output and counts the wrong ones. Problems begin with where.
 func printFindings(t table, problems io.Writer, where string, all []inspect.Finding) (wrong int) {
 	for _, f := range all {
 		switch f.Level {

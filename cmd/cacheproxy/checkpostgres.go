@@ -12,7 +12,7 @@ import (
 	"cacheproxy/policy"
 )
 
-// reportPostgres prints which changes of a database make which copies unusable.
+// reportPostgres prints which changes of the database make which copies unusable.
 func reportPostgres(t table, p *config.Postgres) {
 	t.title("postgres")
 	t.row("server", p.Shown())
@@ -54,7 +54,7 @@ func reportPostgres(t table, p *config.Postgres) {
 	}
 }
 
-// checkPostgres compares the database with a valid configuration, and counts what is wrong.
+// checkPostgres compares the database with a valid configuration and counts the differences.
 func checkPostgres(ctx context.Context, file string, s *config.Snapshot, t table, problems *bytes.Buffer) (wrong int) {
 	t.row("postgres", s.Postgres.Shown())
 	var steps []postgres.Step
@@ -71,7 +71,7 @@ func checkPostgres(ctx context.Context, file string, s *config.Snapshot, t table
 		}
 	}
 	switch {
-	case errors.As(err, new(*postgres.Refusal)): // each has the line of its feed
+	case errors.As(err, new(*postgres.Refusal)): // each refusal has the line of its feed
 		all := refusals(file, err).Error()
 		fmt.Fprintln(problems, all) // the buffer does not fail
 		return 1 + strings.Count(all, "\n")

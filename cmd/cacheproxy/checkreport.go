@@ -16,7 +16,7 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// table is lines of a name and a text, aligned when they are printed.
+// table has lines of a name and a text, aligned for printing.
 type table struct {
 	w *tabwriter.Writer
 	b *bytes.Buffer
@@ -27,14 +27,14 @@ func newTable() table {
 	return table{tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0), &b}
 }
 
-// row adds a line, unless there is nothing to say.
+// row adds a line, unless the text is empty.
 func (t table) row(name, text string) {
 	if text != "" {
 		fmt.Fprintf(t.w, "  %s\t%s\n", name, text) // a buffer does not fail
 	}
 }
 
-// rowf is row for a text that is put together.
+// rowf is row with a format.
 func (t table) rowf(name, format string, args ...any) { t.row(name, fmt.Sprintf(format, args...)) }
 
 func (t table) title(format string, args ...any) {
@@ -51,7 +51,7 @@ func (t table) print(out io.Writer) error {
 	return nil
 }
 
-// report prints what a valid configuration means.
+// report prints the meaning of a valid configuration.
 func report(out io.Writer, file string, s *config.Snapshot) error {
 	t := newTable()
 	fmt.Fprintf(t.w, "%s is valid: %s, %s, %s\n", file, count(len(s.Upstreams), "upstream"), count(len(s.Routes), "route"),
@@ -142,7 +142,8 @@ func reportUpstream(t table, o upstream.Options, s *config.Snapshot) {
 	}
 }
 
-// reportLimit says how much of what is at work at an upstream at once, and what it does not hold.
+// reportLimit prints how many requests may be at work at an upstream at once, and which requests the limit does not
+// bind.
 func reportLimit(t table, o upstream.Options, s *config.Snapshot) {
 	list, name := "upstreams", o.Name
 	if o.Limit != "" {
@@ -237,7 +238,7 @@ func reportRoute(t table, r *policy.Route, s *config.Snapshot) {
 	t.row("relaxed", entry.Unusual("override", "ignore_headers", "ignore_cookies", "strip_set_cookie", "share_authorized", "client_cache_control"))
 }
 
-// partial reports whether the mode is for a share of the requests only.
+// partial reports whether the mode applies only to a share of the requests.
 func partial(r *policy.Route) bool { return r.ModeShare > 0 && r.ModeShare < 1 }
 
 func outside(r *policy.Route) string {

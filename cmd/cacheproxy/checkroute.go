@@ -58,7 +58,7 @@ func age(r *policy.Route) string {
 
 const lifetimeOverrides = policy.OverrideMaxAge | policy.OverrideSMaxAge | policy.OverrideExpires
 
-// onMiss says who reads the origin when there is no copy.
+// onMiss says which requests read the origin when there is no copy.
 func onMiss(r *policy.Route) string {
 	if !r.Caches || r.Mode != policy.On {
 		return "each request reads the origin itself"
@@ -73,7 +73,7 @@ func onMiss(r *policy.Route) string {
 	return text
 }
 
-// onWrite says what a write of the route costs and makes unusable.
+// onWrite says what a write of the route costs, and which copies the write makes unusable.
 func onWrite(r *policy.Route) string {
 	if !writes(r) {
 		return ""
@@ -106,7 +106,7 @@ func onWrite(r *policy.Route) string {
 	return text
 }
 
-// oneAtATime says which writes wait for each other, and where; empty: none do.
+// oneAtATime says which writes wait for each other, and where; empty: none.
 func oneAtATime(r *policy.Route, s *config.Snapshot) string {
 	if !r.SerializesWrites {
 		return ""
@@ -185,7 +185,7 @@ func onStoreDown(r *policy.Route) string {
 	return strings.Join(parts, "; ")
 }
 
-// keyed lists what tells copies apart.
+// keyed lists the parts of requests that tell copies apart.
 func keyed(r *policy.Route) string {
 	parts := []string{"scheme"}
 	if r.Host.Literal == "" {
@@ -302,7 +302,7 @@ func compressed(r *policy.Route) string {
 	return "with " + r.Compression.String() + ", and sent so to clients that accept it"
 }
 
-// edited says what clients get that is not as the origin has said it.
+// edited lists the response fields that clients get differently from what the origin sent.
 func edited(r *policy.Route) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(r.SetFields)) {

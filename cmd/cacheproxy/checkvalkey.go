@@ -9,7 +9,7 @@ import (
 	"cacheproxy/policy"
 )
 
-// reportValkey prints what instances share, and what that promises.
+// reportValkey prints what instances share, and the promises that follow.
 func reportValkey(t table, v *config.Valkey) {
 	t.title("valkey")
 	server := v.Shown()
@@ -43,7 +43,7 @@ func reportValkey(t table, v *config.Valkey) {
 	t.row("a start", start)
 }
 
-// signatures says what keeps others from writing in an instance's place.
+// signatures says what keeps others from writing in place of an instance.
 func signatures(v *config.Valkey) string {
 	switch {
 	case len(v.Secrets) == 0:

@@ -22,7 +22,7 @@ const (
 	maxAdminAnswer  = 16 << 20 // bytes
 )
 
-// adminFlags say where the operator's listener of a running proxy is, and who asks.
+// adminFlags have the address of a running proxy's admin listener, and the caller's token.
 type adminFlags struct {
 	url, tokenFile string
 }
@@ -36,7 +36,7 @@ func (f *adminFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file that holds the token (or the token itself in CACHEPROXY_ADMIN_TOKEN)")
 }
 
-// read gives the URL that paths follow, and the token; empty: none.
+// read returns the base URL of calls, and the token; an empty token: none.
 func (f *adminFlags) read() (base, token string, err error) {
 	u, err := url.Parse(f.url)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
@@ -55,21 +55,21 @@ func (f *adminFlags) read() (base, token string, err error) {
 	return strings.TrimRight(u.Scheme+"://"+u.Host+u.EscapedPath(), "/"), token, nil
 }
 
-// adminClient follows no proxy from the environment, and no redirects: the token is for the operator's listener only.
+// adminClient uses no proxy from the environment and follows no redirects: the token is for the admin listener only.
 var adminClient = &http.Client{
 	Timeout:       instance.LongestAnswer,
 	Transport:     &http.Transport{DisableKeepAlives: true},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// adminAnswer is what the listener said.
+// adminAnswer is an answer of the listener.
 type adminAnswer struct {
 	status int
 	body   []byte
 }
 
-// call makes one call. The path is raw; a body that is not nil is sent as JSON. An error means that there is no answer;
-// one with an error status is an answer.
+// call makes one call. path is raw; a body other than nil is sent as JSON. An error means that there is no answer. An
+// answer with an error status is no error.
 func (f *adminFlags) call(ctx context.Context, method, path string, body any) (adminAnswer, error) {
 	base, token, err := f.read()
 	if err != nil {
@@ -105,7 +105,7 @@ func (f *adminFlags) call(ctx context.Context, method, path string, body any) (a
 	return adminAnswer{res.StatusCode, answer}, nil
 }
 
-// ask makes one call, and gives what is answered with 200. Any other answer is an error.
+// ask makes one call and returns the content of a 200 answer. Any other answer is an error.
 func (f *adminFlags) ask(ctx context.Context, method, path string, body any) ([]byte, error) {
 	answer, err := f.call(ctx, method, path, body)
 	if err == nil && answer.status != http.StatusOK {
@@ -114,7 +114,7 @@ func (f *adminFlags) ask(ctx context.Context, method, path string, body any) ([]
 	return answer.body, err
 }
 
-// problem is the answer as an error: the proxy's own words, and what a token is given with where one is missing.
+// problem is the answer as an error: the proxy's own words, and the flag for the token where a token is missing.
 func (a adminAnswer) problem() error {
 	var said struct {
 		Error string `json:"error"`

@@ -26,8 +26,8 @@ var demoConfig string
 const (
 	demoProducts = 10_000
 
-	// demoLatency is what one product page took at the median where it is a join of ten tables, among 100,000 products on an
-	// idle PostgreSQL 15 on the same machine (make bench-shop prints it).
+	// demoLatency is the median time of one product page as a join of ten tables, with 100,000 products on an idle
+	// PostgreSQL 15 on the same machine (make bench-shop prints the time).
 	demoLatency = 300 * time.Microsecond
 )
 
@@ -92,7 +92,7 @@ func runDemo(ctx context.Context, out io.Writer, listen, adminListen string) (er
 	return i.Serve(ctx, data, admin)
 }
 
-// listenNear listens on an address, or on a free port beside it when another program has it.
+// listenNear listens on an address, or on another free port when another program has the port.
 func listenNear(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
@@ -105,7 +105,7 @@ func listenNear(address string) (net.Listener, error) {
 	return net.Listen("tcp", net.JoinHostPort(host, "0"))
 }
 
-// printTour prints the URL of the data listener on the first line, and then what is worth trying.
+// printTour prints the URL of the data listener on the first line, and then commands to try.
 func printTour(w io.Writer, data, admin string) {
 	fmt.Fprintf(w, `%[1]s
 

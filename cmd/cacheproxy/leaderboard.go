@@ -120,10 +120,10 @@ time those of one.`,
 	return cmd
 }
 
-// boardRecords are the records that a file names.
+// boardRecords are the records of a file's configuration.
 type boardRecords struct {
 	*kept.Records
-	names boardNames // that requests can be about
+	names boardNames // names that requests can reach
 	close func()
 }
 
@@ -143,7 +143,7 @@ func openBoards(file, route string) (r boardRecords, b *api.Route, err error) {
 	if err := connection.Connect(); err != nil {
 		return r, nil, err
 	}
-	client, _ := connection.Client() // Connect has made it
+	client, _ := connection.Client() // Connect has made the client
 	at := slices.IndexFunc(s.Routes, func(r *policy.Route) bool { return r.Name == route })
 	records := kept.New(kept.Options{Connection: connection, Prefix: s.Records.Prefix, Timeout: 10 * time.Second})
 	return boardRecords{records, namesOf(s.Routes[at]), client.Close}, b, nil
@@ -153,11 +153,11 @@ func openBoards(file, route string) (r boardRecords, b *api.Route, err error) {
 type scoreLine struct {
 	Board  string          `json:"board"`
 	Player string          `json:"player"`
-	Score  json.RawMessage `json:"score"` // the number as it is written
+	Score  json.RawMessage `json:"score"` // the number as written
 	At     time.Time       `json:"at"`
 }
 
-// read takes a line as strictly as a submission: each field once, by its name, and no byte that is no text.
+// read parses a line as strictly as a submission: each field once and by its exact name, in UTF-8.
 func (l *scoreLine) read(text json.RawMessage) error {
 	if !utf8.Valid(text) {
 		return errors.New("it is not UTF-8")
@@ -172,7 +172,7 @@ func (l *scoreLine) read(text json.RawMessage) error {
 		if err != nil {
 			return err
 		}
-		into, known := fields[name.(string)] // the decoder lets nothing else stand for a name
+		into, known := fields[name.(string)] // the decoder allows only strings as names
 		if !known {
 			return fmt.Errorf("%q is there twice, or is no field of a score", name)
 		}
@@ -184,7 +184,7 @@ func (l *scoreLine) read(text json.RawMessage) error {
 	return nil
 }
 
-// pageSize is how many members of a bucket are read at once.
+// pageSize is the number of members read from a bucket at once.
 const pageSize = 1000
 
 func (r boardRecords) export(ctx context.Context, b *api.Route, out *json.Encoder) error {
@@ -230,29 +230,30 @@ func (r boardRecords) export(ctx context.Context, b *api.Route, out *json.Encode
 	return nil
 }
 
-// keepsBuckets reports whether more is kept of a board than the places of its players: of a window that slides, what comes up when others leave.
+// keepsBuckets reports whether a board keeps more than the places of its players. A sliding window also keeps the
+// members that move up when others leave.
 func keepsBuckets(r *leaderboard.Rules) bool {
 	return r.Window.Span == leaderboard.Rolling && r.Top > 0 && r.Aggregate != leaderboard.Sum && r.Aggregate != leaderboard.Last
 }
 
-// bucketID is one bucket of a board.
+// bucketID identifies one bucket of a board.
 type bucketID struct {
 	board string
 	start time.Time
 }
 
-// scores are what was read of a file.
+// scores are the scores read from a file.
 type scores struct {
 	buckets            map[bucketID][]leaderboard.Member
 	taken, later, left int
 }
 
-// readScores reads all lines, and fails with the number of the first that cannot be taken. What a player has more than once in a bucket is
-// added up where the board does.
+// readScores reads all lines, and fails with the number of the first line that is refused. On boards that add scores
+// up, several scores of a player in a bucket become one sum.
 func readScores(in io.Reader, b *api.Route, names boardNames, before time.Time) (s scores, err error) {
 	s.buckets = map[bucketID][]leaderboard.Member{}
-	sums := map[bucketID]map[string]int{} // where a player is
-	weights := map[[2]string]float64{}    // what a player's scores come to on a board, with their signs left out
+	sums := map[bucketID]map[string]int{} // a player's index in the bucket
+	weights := map[[2]string]float64{}    // sum of the absolute values of a player's scores on a board
 	dec, now := json.NewDecoder(in), time.Now()
 	for number := 1; ; number++ {
 		var line scoreLine
@@ -316,9 +317,11 @@ func readScores(in io.Reader, b *api.Route, names boardNames, before time.Time) 
 	}
 }
 
-// tellApart gives the scores of one player in a bucket times of their own, where each stands for itself: the records know a submission by its
-// player and its time, in microseconds, and take one that comes again for the same. Files have seconds. The times do not depend on the order of
-// the lines, so that the same import once more comes to the same. end is the end of the bucket, in which they stay; zero: it has none.
+// tellApart gives the scores of one player in a bucket different times, on boards where each score stands for itself.
+// The records identify a submission by player and time in microseconds, and take a second one with both for a
+// repetition. Times in files are often whole seconds. The new times do not depend on the order of the lines, so that a
+// repeated import gives the same times. end is the end of the bucket, which all times stay before; zero: the bucket has
+// no end.
 func tellApart(members []leaderboard.Member, end time.Time) {
 	slices.SortFunc(members, func(a, b leaderboard.Member) int {
 		return cmp.Or(cmp.Compare(a.Player, b.Player), a.At.Compare(b.At), cmp.Compare(a.Score, b.Score))
@@ -339,7 +342,7 @@ func tellApart(members []leaderboard.Member, end time.Time) {
 	}
 }
 
-// load records what was read, the oldest buckets first, and says in how many boards.
+// load records the scores, oldest buckets first, and returns the number of boards.
 func (r boardRecords) load(ctx context.Context, b *api.Route, buckets map[bucketID][]leaderboard.Member) (boards int, err error) {
 	known, err := r.Boards(ctx, b.Rules)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command cacheproxy is a transparent caching reverse proxy. This package is the command line: one file for each
-// subcommand. What serve and demo run is in package instance, the shop of demo in package demo.
+// Command cacheproxy is a transparent caching reverse proxy. This package is the command line, with one file for each
+// subcommand. Package instance is the proxy that serve and demo run, and package demo the shop of demo.
 //
 //	main.go                        the root command, and the signals that end the process
 //	serve.go, demo.go              run the proxy
@@ -33,7 +33,8 @@ func main() {
 	}
 }
 
-// tell prints why the program ends. Somebody who does not read it must not keep the program from its end.
+// tell prints why the program ends. A reader of standard error that does not read must not keep the program from
+// ending.
 func tell(err error) {
 	told := make(chan struct{})
 	go func() {
@@ -46,8 +47,9 @@ func tell(err error) {
 	}
 }
 
-// untilSignal is a context that the first signal ends, which asks for an orderly end of the process. The second one is the
-// end, with the exit status that shells give to it. What waits for them lasts as long as the process.
+// untilSignal is a context that ends with the first signal, which asks for an orderly end. The second signal ends the
+// process, with the exit status that shells give to a process ended by that signal. The goroutine lives as long as the
+// process.
 func untilSignal() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)

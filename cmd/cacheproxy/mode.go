@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// modeFlags are what a mode is set with.
+// modeFlags are the flags of the command mode.
 type modeFlags struct {
 	route, share string
 	duration     time.Duration
@@ -59,7 +59,7 @@ The exit status is 0 when it is done, else 1.`,
 	return cmd
 }
 
-// check says whether the modes are to be listed, and refuses what cannot be meant.
+// check reports whether to list the modes, and refuses contradictory flags.
 func (f *modeFlags) check(cmd *cobra.Command, args []string) (list bool, err error) {
 	given := cmd.Flags().Changed
 	setting := len(args) > 0 || given("for") || given("share") || f.reset
@@ -78,7 +78,7 @@ func (f *modeFlags) check(cmd *cobra.Command, args []string) (list bool, err err
 	return false, nil
 }
 
-// apply makes the call that the flags stand for.
+// apply makes the call for the flags.
 func (f *modeFlags) apply(cmd *cobra.Command, admin *adminFlags, args []string) error {
 	method, order := http.MethodDelete, any(nil)
 	if !f.reset {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// printOutline prints JSON as indented lines for people, in the order in which its writer put it. Strings are quoted
-// where they hold what a terminal would act on.
+// printOutline prints JSON as indented lines for people, in the order of the JSON. Strings with control characters are
+// quoted.
 func printOutline(out io.Writer, body []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
@@ -23,7 +23,7 @@ func printOutline(out io.Writer, body []byte) error {
 
 type outline struct{ text strings.Builder }
 
-// value writes the next value: a scalar behind its label on one line, anything else below it.
+// value writes the next value: a scalar behind its label on one line, other values below their label.
 func (o *outline) value(dec *json.Decoder, depth int, label string) error {
 	token, err := dec.Token()
 	if err != nil {

@@ -17,10 +17,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// connectTimeout is for reaching a database, all of its hosts together.
+// connectTimeout bounds connecting to a database, all of its hosts together.
 const connectTimeout = 30 * time.Second
 
-// pgAction is what a command does with the database of a file.
+// pgAction is the action of a command on the database of a file.
 type pgAction func(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error
 
 func pgCommand() *cobra.Command {
@@ -61,7 +61,7 @@ func pgSubcommand(use string, run pgAction, short, long string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer func() { _ = conn.Close(context.WithoutCancel(cmd.Context())) }() // what was done is committed
+			defer func() { _ = conn.Close(context.WithoutCancel(cmd.Context())) }() // all changes are committed
 			return run(cmd, args[0], s, conn)
 		},
 	}
@@ -80,7 +80,7 @@ func pgPlan(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn)
 	return printSQL(cmd.OutOrStdout(), steps)
 }
 
-// warn prints what may do harm although it is as the file has it.
+// warn prints settings that may do harm although they match the file.
 func warn(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Conn) error {
 	warnings, err := wantOf(s).Warnings(cmd.Context(), conn)
 	for _, w := range warnings {
@@ -118,7 +118,7 @@ func pgVerify(cmd *cobra.Command, file string, s *config.Snapshot, conn *pgx.Con
 	return printDone(cmd.OutOrStdout(), nil, s.Postgres.Shown()+" is as "+file+" has it")
 }
 
-// pgUninstall leaves the archive of leaderboards, which is nowhere else, unless it is told to take it.
+// pgUninstall leaves the archive of leaderboards, whose scores exist nowhere else, unless --archive is given.
 func pgUninstall(cmd *cobra.Command, _ string, s *config.Snapshot, conn *pgx.Conn) error {
 	var parts []postgres.Part
 	nothing := "nothing is installed in " + s.Postgres.Shown()
@@ -139,7 +139,7 @@ func pgUninstall(cmd *cobra.Command, _ string, s *config.Snapshot, conn *pgx.Con
 	return printDone(cmd.OutOrStdout(), steps, nothing)
 }
 
-// openDatabase connects to the database of a file, or to another or as another role.
+// openDatabase connects to the database of a file, or to the database and role of url.
 func openDatabase(ctx context.Context, file, url string) (*config.Snapshot, *pgx.Conn, error) {
 	s, err := config.Load(file, config.Overrides{})
 	switch {
@@ -163,7 +163,7 @@ func openDatabase(ctx context.Context, file, url string) (*config.Snapshot, *pgx
 	return s, conn, nil
 }
 
-// wantOf is what a configuration wants of its database.
+// wantOf is the installation that a configuration wants in its database.
 func wantOf(s *config.Snapshot) *postgres.Installation {
 	want := &postgres.Installation{Mappings: s.Postgres.Mappings, Notify: s.Postgres.Notify, Consumer: s.Postgres.Conn.User, Logical: s.Postgres.Logical}
 	for _, b := range s.Boards {
@@ -174,7 +174,7 @@ func wantOf(s *config.Snapshot) *postgres.Installation {
 	return want
 }
 
-// refusals names the file in what was refused.
+// refusals prefixes each line of a refusal with the file.
 func refusals(file string, err error) error {
 	if !errors.As(err, new(*postgres.Refusal)) {
 		return err
@@ -182,7 +182,7 @@ func refusals(file string, err error) error {
 	return errors.New(file + ":" + strings.ReplaceAll(err.Error(), "\n", "\n"+file+":"))
 }
 
-// wrongIn is what is wrong as long as the steps have not run, each once.
+// wrongIn lists the faults that the steps would mend, each once.
 func wrongIn(steps []postgres.Step) (wrong []string) {
 	for _, s := range steps {
 		if !slices.Contains(wrong, s.Wrong) {
@@ -192,7 +192,7 @@ func wrongIn(steps []postgres.Step) (wrong []string) {
 	return wrong
 }
 
-// printSQL prints a script.
+// printSQL prints the steps as a script.
 func printSQL(out io.Writer, steps []postgres.Step) error {
 	var b strings.Builder
 	if len(steps) == 0 {
@@ -223,10 +223,10 @@ func printSQL(out io.Writer, steps []postgres.Step) error {
 	return nil
 }
 
-// comment is a text that stays in a comment, whatever names are in it.
+// comment is the text on one line, so that no name can end the SQL comment.
 func comment(text string) string { return strings.NewReplacer("\n", " ", "\r", " ").Replace(text) }
 
-// printDone prints what was done, or that there was nothing to do.
+// printDone prints the statements that were run, or nothing where there were none.
 func printDone(out io.Writer, steps []postgres.Step, nothing string) error {
 	text := nothing + "\n"
 	if len(steps) > 0 {

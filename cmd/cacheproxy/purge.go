@@ -76,7 +76,7 @@ The exit status is 0 when the purge holds everywhere (with --wait none or local:
 	return cmd
 }
 
-// purgeReceipt is what the proxy answers to a purge, whatever became of it.
+// purgeReceipt has the fields of all answers to a purge.
 type purgeReceipt struct {
 	ID        string   `json:"id"`
 	Seq       uint64   `json:"seq"`
@@ -88,7 +88,7 @@ type purgeReceipt struct {
 	Unseen    []string `json:"unseen_here"`
 }
 
-// reportPurge prints what became of a purge. Its error is the exit status.
+// reportPurge prints the result of a purge. An error makes the exit status 1.
 func reportPurge(out io.Writer, answer adminAnswer, asJSON bool) error {
 	if asJSON {
 		fmt.Fprintf(out, "%s", answer.body)
@@ -116,10 +116,10 @@ func reportPurge(out io.Writer, answer adminAnswer, asJSON bool) error {
 	return nil
 }
 
-// advisedCall is how the listener says which purge to send instead; the parts are what it names, and the names.
+// advisedCall matches the listener's advice of another purge; the groups are the field and its names.
 var advisedCall = regexp.MustCompile(`(?:send )?(?:POST /purge with )?\{"(keys|tags|urls|prefixes|routes)":\[("[^"]*"(?:,"[^"]*")*)\]\}`)
 
-// asFlags writes such advice with the flags of the command.
+// asFlags rewrites such advice with the flags of the command.
 func asFlags(advice string) string {
 	return advisedCall.ReplaceAllStringFunc(advice, func(call string) string {
 		parts := advisedCall.FindStringSubmatch(call)
@@ -158,7 +158,7 @@ func printReceipt(out io.Writer, status int, r purgeReceipt) {
 	printUnseen(out, r)
 }
 
-// printUnseen says which names may be misspelt.
+// printUnseen prints the names that may be misspelt.
 func printUnseen(out io.Writer, r purgeReceipt) {
 	if len(r.Unseen) > 0 {
 		fmt.Fprintf(out, "no copy of the instance that was asked has carried lately: %s\n", strings.Join(r.Unseen, ", "))

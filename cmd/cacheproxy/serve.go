@@ -25,9 +25,10 @@ func serveCommand() *cobra.Command {
 		Args:         takes(0),
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// A reader of the standard output or error that has gone must not end the process: it fails the write, and no more.
+			// A closed reader of standard output or error must not end the process: only the write fails.
 			signal.Ignore(syscall.SIGPIPE)
-			// Before the file is read: a signal that comes right after must not end the process, and is not lost.
+			// The channel exists before the file is read: a signal right after the reading neither ends the process nor
+			// is lost.
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
@@ -69,16 +70,17 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-// toldError is the end of a process whose log has told why: what goes to the standard error has one form.
+// toldError is the error of a process whose log has already told why it ends, so that standard error has lines of one
+// form.
 type toldError struct{ error }
 
-// beside starts something that lasts until the func it returns is called, which waits for its end.
+// beside starts what and returns a func that ends what and waits for its return.
 func beside(what func(context.Context) error) (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = what(ctx) // it ends with ctx
+		_ = what(ctx) // returns when ctx ends
 	}()
 	return func() {
 		cancel()

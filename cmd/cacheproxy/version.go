@@ -11,7 +11,7 @@ import (
 // release is the version of a released binary, set with -ldflags "-X main.release=v1.2.3".
 var release string
 
-// buildVersion says which build this is: the release, or what the Go toolchain noted about the source.
+// buildVersion is the version of this build: the release, or the version that the Go toolchain recorded.
 func buildVersion() string {
 	if release != "" {
 		return release

@@ -102,8 +102,8 @@ func writesDropCommand() *cobra.Command {
 	}, http.MethodDelete, "", "dropped", "also one that waits and is no dead letter; its client was told 202")
 }
 
-// decidingCommand makes cmd decide about a write, by a call whose path ends in call. done is what the write is then, and force what it means
-// to force it.
+// decidingCommand makes cmd decide about a write, by a call whose path ends in call. done is the write's state
+// afterwards, and force the description of --force.
 func decidingCommand(cmd *cobra.Command, method, call, done, force string) *cobra.Command {
 	var flags adminFlags
 	var forced bool

@@ -10,7 +10,7 @@ import (
 	"cacheproxy/store"
 )
 
-// Answer is an answer of the origin that may become a copy. Answers that come by another way than a fill are made by NewAnswer.
+// Answer is a response of the origin that may become a copy. NewAnswer makes those that did not come through a fill.
 type Answer struct {
 	Request   *Request    // whose answer it is
 	Selection http.Header // the request header fields by which its variant is selected
@@ -19,21 +19,19 @@ type Answer struct {
 	Verdict   policy.Verdict
 	Members   []invalidation.ID
 	Token     invalidation.Token // taken before the origin was asked, or, with EndOfWrite, after it answered
-	Taken     time.Time          // when Token was, or earlier
-	// Observed is set for what an observed route has seen. It is stored as it came, is found by nothing but its own key, and
-	// stays in memory.
+	Taken     time.Time          // when Token was taken, or earlier
+	// Observed is set for the answer to a request of an observed route. It is stored as it came, only under its own key, and in memory only.
 	Observed bool
-	// EndOfWrite is set for the answer to a write, whose Token is the write's end. The caller has asked the ledger what was
-	// invalidated while the write was at the origin, about Members. No other query finds the copy: its URL has members of its own, and
-	// one that was purged in that time stands before the token, which could not tell any more.
+	// EndOfWrite is set for the answer to a write, whose Token is the write's end. The caller has checked that no member of Members was
+	// invalidated while the write was at the origin. The copy is not made an alias for other queries: their URLs have members of their own,
+	// which the caller has not checked, and a purge of these in that time stands before the token.
 	EndOfWrite bool
 
 	sent  http.Header  // what the origin got of the client's header
 	claim *store.Claim // the fill's right to fetch, which goes to whoever writes the copy to the tiers; nil: the answer has none
 }
 
-// NewAnswer describes the answer to a request that came by another way than a fill. Origin is its header as it came, of which the
-// caller's is not changed.
+// NewAnswer describes the response to a request that was not sent by a fill. origin is its header as it came, which is not changed.
 func NewAnswer(q *Request, status int, origin http.Header, v policy.Verdict, token invalidation.Token, taken time.Time) Answer {
 	ids, ok := q.members(origin)
 	if !ok && v.Store {
@@ -45,21 +43,21 @@ func NewAnswer(q *Request, status int, origin http.Header, v policy.Verdict, tok
 	}
 }
 
-// content is what there is of an answer.
+// content is the body of an Answer, and how put makes and stores the copy.
 type content struct {
-	size  int64              // of the whole, without a coding
-	copy  func() *store.Copy // makes the copy, and gives a reference to it; called once, if at all
-	place func(*store.Copy)  // stores it by other means than under the key of the request; nil: there are none
+	size  int64              // of the whole body, without a coding, in bytes
+	copy  func() *store.Copy // makes the copy, and returns a reference to it; called at most once
+	place func(*store.Copy)  // stores the copy; nil: it is stored under the request's key
 
-	confirmed bool // it is what was asked for when the copy was fetched, whatever the request asks that has it confirmed
+	confirmed bool // the copy was confirmed, not fetched: what it was asked with (Copy.Asked) stays as it is
 }
 
-// contentOf is that of a copy that was confirmed, and is made already. The caller has a reference to it, and keeps it.
+// contentOf is the content of a copy that the origin has confirmed. The caller has a reference to the copy, and keeps it.
 func contentOf(c *store.Copy) content {
 	return content{size: int64(c.Length()), copy: c.Hold, confirmed: true}
 }
 
-// Store stores an answer that is whole, or says why not.
+// Store stores an answer with its whole body, or says why not; NoReason: it is stored.
 func (f *Filler) Store(a Answer, body []byte) policy.Reason {
 	make := func() *store.Copy {
 		if a.Observed {
@@ -71,8 +69,8 @@ func (f *Filler) Store(a Answer, body []byte) policy.Reason {
 	return why
 }
 
-// Confirm stores the copy that an answer without content renews, or says why not. The caller has a reference to base. What was
-// stored under key is dropped where it must not be kept any longer.
+// Confirm stores base anew with the header of an answer without content that has confirmed it, or says why not; NoReason: it is stored. If base
+// must not be kept any longer, it is dropped from key. The caller has a reference to base.
 func (f *Filler) Confirm(a Answer, key string, base *store.Copy) policy.Reason {
 	a.Header = a.Request.Route.negotiated(a.Status, a.Header)
 	fresh, err := renewCopy(a.Request.Route, base, a.Header, a.Verdict.Store)
@@ -90,23 +88,23 @@ func (f *Filler) Confirm(a Answer, key string, base *store.Copy) policy.Reason {
 	return why
 }
 
-// put is the one way to a copy: every answer is stored by it. Of the copy that it returns, to which the caller has no reference, all
-// but the body may be read. These are its steps, in this order, and what would go wrong without each or in another order.
+// put stores every answer: there is no other way to a copy. The caller gets no reference to the returned copy, and may read all of it but the
+// body. These are the steps of put, in this order, with what would go wrong without each or in another order.
 //
 //  1. The answer may be kept, is large enough, and does not belong to more than a copy may.
 //  2. The token was taken no longer ago than invalidation.MaxFill. The ledger keeps the mark of an invalidation for that long
 //     beyond the longest life of any copy. Fill A takes its token; purge P is applied; MaxFill and the longest life pass, and the
-//     ledger forgets P; A's answer comes. Nothing would tell that it is older than P.
-//  3. A copy that may stand in is not replaced by an error. The tiers below memory are asked first: the copy may be there alone.
-//     This is asked at the end of the body, and not only at its beginning: fill A has an error's header; fill B, begun after a
-//     purge, stores an answer; A, stored now, would be what the next request gets.
-//  4. Retain before Admits. The ledger forgets marks by the longest life that it was told. Asked the other way round, a mark that
-//     Admits still saw might be forgotten before the copy is there to be checked against it.
-//  5. Admits before put. An invalidation that is applied before is seen here. One that is applied between Admits and put is not,
-//     and needs not be: it stands after the copy's stamp, which the ledger is asked about at every use. So does the end of a write
-//     whose fence went up in between; where the fence stands already, Admits refuses.
-//  6. The copy is put under the key, and then is found by other queries and written to the tiers. In another order, one who
-//     follows an alias would find nothing, and the tiers would be given what memory held before. The claim goes along with the
+//     ledger forgets P; A's answer comes. Nothing would tell that the answer is older than P.
+//  3. A copy that may stand in is not replaced by an error. The tiers below memory are asked first, since only they may have the copy.
+//     This check is made at the end of the body, and not only at its beginning: fill A has the header of an error; fill B, begun after a
+//     purge, stores an answer; if A stored its error now, the next request would get the error.
+//  4. Retain before Admits. The ledger forgets marks by the longest life that Retain has told it. In the other order, a mark that Admits
+//     has still seen might be forgotten before the copy is stored and checked against it.
+//  5. Admits before the store. Admits sees an invalidation that is applied before. One that is applied between Admits and the storing
+//     need not be seen: it is later than the copy's stamp, which is checked at every use. The same holds for the end of a write whose
+//     fence begins in between; if the fence has begun before, Admits refuses.
+//  6. The copy is stored under its key, and only then made an alias for other queries and written to the tiers. In the other order, a
+//     request that follows the alias would find nothing, and the tiers would get what memory held before. The claim goes along with the
 //     copy.
 //
 // The flight of a fill is closed after that: whoever finds no flight to join looks into the store next, and finds the copy.
@@ -160,8 +158,8 @@ func (f *Filler) put(a Answer, b content) (*store.Copy, policy.Reason) {
 	return copied, policy.NoReason
 }
 
-// handOver takes the claim from the fill: it is given back when the copy is where the other instances find it, and not before. An
-// instance that claims in between would find nothing there, and ask the origin.
+// handOver takes the claim from the fill, and returns the func that releases it. The claim is released only when the copy is in the shared tier:
+// an instance that got the claim before would not find the copy there, and would ask the origin.
 func (a Answer) handOver() (done func(store.ClaimResult)) {
 	if a.claim == nil || *a.claim == nil {
 		return func(store.ClaimResult) {}

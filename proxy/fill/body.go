@@ -14,14 +14,14 @@ import (
 const (
 	// streamWindow is how much of a body that is not kept may wait for its readers, in bytes. It is not in the budget.
 	streamWindow = 256 << 10
-	// spoolLimit is how much more than would be kept may wait for those that are slower than others, in bytes of the budget.
+	// spoolLimit is how many bytes of the budget, beyond the body's limit, may be used to buffer a window for slower readers.
 	spoolLimit = 32 << 20
-	// laggardLimit is how long, over the whole of such a body, they may hold up others where no more of it can wait.
+	// laggardLimit is how long, over a whole body, slower readers may hold up faster ones when no more can be buffered for them.
 	laggardLimit = 5 * time.Second
 )
 
 var (
-	// ErrLaggard is what a Reader ends with that was given up for the sake of the others.
+	// ErrLaggard is the error of a Reader that was cut off because it held up the others.
 	ErrLaggard   = errors.New("read response: too slow for the other readers")
 	errAbandoned = errors.New("fetch response: nobody reads it any more")
 )
@@ -35,11 +35,11 @@ var (
 // its fill, and neither is told by a condition.
 type body struct {
 	budget *store.Budget
-	// unread is called with mu held when the last reader leaves a body that is not kept; nil: nothing is. The fill sets it before
-	// anybody else has the body.
+	// unread is called with mu held when the last reader leaves a body that is not kept; may be nil. The fill sets it before it shares the
+	// body.
 	unread func()
-	// copied is the copy that has the bytes, where the body was complete from the start; nil: data has bytes of its own. Each reader
-	// has a reference to it. Set when the body is made.
+	// copied is the copy whose bytes these are, if the body was complete from the start; nil: data has bytes of its own. Each reader has a
+	// reference to the copy. Set when the body is made.
 	copied *store.Copy
 
 	mu lockorder.Mutex[lockorder.Body] // guards what follows
@@ -53,17 +53,17 @@ type body struct {
 	err     error       // why the body ended early; nil: all of it came
 	trailer http.Header // set just before the end
 
-	// Of a window, the appender's until the body has ended. What no reader has still to read is garbage.
-	first    *chunk        // of the body; nil: it is no window, or a reader has begun to leave the beginning behind
-	last     *chunk        // to which is appended; nil: it is no window
-	patience time.Duration // that is left for laggards
+	// Of a window; only the appender writes these until the body has ended. Chunks that every reader has read are left to the collector.
+	first    *chunk        // the first of the body; nil: it is no window, or every reader has left the beginning
+	last     *chunk        // to which bytes are appended; nil: it is no window
+	patience time.Duration // what is left of laggardLimit
 
 	// Everybody writes these.
 	size     int64         // bytes that have come
 	shown    int64         // of which readers may read; fewer than size only of a body that is kept
 	reserved int64         // of the budget; given back at the end, by a window when its readers have read
 	readers  []*Reader     // those that have not left; the appender takes out laggards
-	moved    chan struct{} // closed and taken away at the next change; nil: nobody waits for one
+	moved    chan struct{} // closed, and set to nil, at the next change; nil: nobody waits for one
 
 	// The leader's reader and the place for it are there with the body: most have no other.
 	lead Reader
@@ -98,8 +98,8 @@ func wholeBody(c *store.Copy) *body {
 	return &body{copied: c, data: c.Body(), size: int64(len(c.Body())), shown: int64(len(c.Body())), keeping: true, ended: true}
 }
 
-// checkUnread tells when nobody is left for whom a body that is not kept would be fetched. The appender may be waiting
-// for the origin at that time, and would not notice before the next byte. The caller holds mu.
+// checkUnread calls unread if the body is not kept and has no reader left. The appender, which may be waiting for the origin, would notice only at
+// the next byte. The caller holds mu.
 func (b *body) checkUnread() {
 	if !b.keeping && !b.ended && len(b.readers) == 0 && b.unread != nil {
 		b.unread()
@@ -114,7 +114,7 @@ func (b *body) wake() {
 	}
 }
 
-// change is what the next change closes. Who waits for it takes it under mu, which it holds, and waits without.
+// change returns a channel that the next change closes. The caller holds mu, and gives it up before it waits.
 func (b *body) change() <-chan struct{} {
 	if b.moved == nil {
 		b.moved = make(chan struct{})
@@ -122,8 +122,8 @@ func (b *body) change() <-chan struct{} {
 	return b.moved
 }
 
-// keep takes memory for n more bytes, and reports whether the body is still kept whole. It comes before the append, which waits for
-// readers where it is not.
+// keep reserves memory for n more bytes, and reports whether the body is still kept whole; if not, it has become a window. The appender calls keep
+// before append, which waits for readers of a window.
 func (b *body) keep(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -133,8 +133,8 @@ func (b *body) keep(n int64) bool {
 	return b.keeping
 }
 
-// append adds bytes, which it copies, and for which keep has taken memory if the body is kept. Of one that is kept, readers see them with the
-// next that are shown, or at the end.
+// append copies p to the end of the body. If the body is kept, keep must have reserved memory for p, and readers see p only with the next append
+// that has show set, or at the end.
 func (b *body) append(ctx context.Context, p []byte, show bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -159,7 +159,7 @@ func (b *body) append(ctx context.Context, p []byte, show bool) error {
 	return nil
 }
 
-// open makes a window of a body that was kept. The caller holds mu.
+// open turns a body that was kept into a window. The caller holds mu.
 func (b *body) open() {
 	b.keeping, b.shown = false, b.size
 	b.first = &chunk{data: b.data[:len(b.data):len(b.data)]}
@@ -167,7 +167,7 @@ func (b *body) open() {
 	for _, r := range b.readers {
 		r.at = b.first
 	}
-	b.wake() // those who wait for all of it have waited in vain
+	b.wake() // Whole has to return: the body is not kept any more
 }
 
 // reserve takes memory for n more bytes, or says why it cannot. The caller holds mu.
@@ -189,9 +189,9 @@ func (b *body) dropped() policy.Reason {
 	return b.why
 }
 
-// makeRoom waits until the fastest reader has come near enough for n more bytes, as the origin would wait for an only client, and until
-// they can wait for the others. Those who hold up others are given up, the slowest first, when there is no patience left. The caller
-// holds mu, which is not held while it waits: readers come and go meanwhile.
+// makeRoom waits until n more bytes may be appended to a window: until the fastest reader is less than streamWindow behind, which is the
+// backpressure that a single client would exert, and until the bytes can be buffered for the slowest. When patience is used up, the slowest
+// readers are cut off. The caller holds mu, which is given up while it waits, so that readers come and go meanwhile.
 func (b *body) makeRoom(ctx context.Context, n int64) error {
 	for {
 		slowest, fastest := b.pace()
@@ -222,7 +222,7 @@ func (b *body) makeRoom(ctx context.Context, n int64) error {
 	}
 }
 
-// pace is the readers that have read least and most; nil: there are none. The caller holds mu.
+// pace returns the readers that have read least and most; nil: there are none. The caller holds mu.
 func (b *body) pace() (slowest, fastest *Reader) {
 	for _, r := range b.readers {
 		if slowest == nil || r.offset < slowest.offset {
@@ -235,7 +235,7 @@ func (b *body) pace() (slowest, fastest *Reader) {
 	return slowest, fastest
 }
 
-// waiting is what of a window is in the budget, or has to be, while a reader has read no further. The caller holds mu.
+// waiting is how many bytes of a window are buffered for the slowest reader beyond streamWindow, and so counted in the budget. The caller holds mu.
 func (b *body) waiting(slowest *Reader) int64 {
 	if slowest == nil {
 		return 0
@@ -244,7 +244,7 @@ func (b *body) waiting(slowest *Reader) int64 {
 	return max(0, b.size-slowest.at.start-streamWindow)
 }
 
-// spool reports whether n more bytes may wait for the slowest reader. The caller holds mu.
+// spool reports whether n more bytes may be buffered for the slowest reader, and reserves memory for them if needed. The caller holds mu.
 func (b *body) spool(n int64, slowest *Reader) bool {
 	b.giveBack()
 	if b.size-slowest.offset < streamWindow {
@@ -263,7 +263,7 @@ func (b *body) spool(n int64, slowest *Reader) bool {
 	return true
 }
 
-// giveBack gives back what of the budget the readers of a window have read. The caller holds mu.
+// giveBack releases the part of the budget that was reserved for bytes which all readers of a window have read. The caller holds mu.
 func (b *body) giveBack() {
 	if b.keeping || b.reserved == 0 {
 		return
@@ -275,8 +275,8 @@ func (b *body) giveBack() {
 	}
 }
 
-// await waits for a change, for at most so long; 0: for as long as it takes. It returns how long it was. The caller holds mu, which is
-// not held meanwhile.
+// await waits for the next change, for at most longest; 0: without limit. It returns how long it has waited. The caller holds mu, which is given up
+// meanwhile.
 func (b *body) await(ctx context.Context, longest time.Duration) (time.Duration, error) {
 	var over <-chan time.Time
 	if longest > 0 {
@@ -314,7 +314,7 @@ func (b *body) whole() ([]byte, bool) {
 	return b.data, b.keeping
 }
 
-// finish closes the body after its last byte. What comes after it is for the request that leads alone.
+// finish closes the body after its last byte. Only the reader of the request that leads gets the trailer.
 func (b *body) finish(trailer http.Header) {
 	b.mu.Lock()
 	b.trailer = trailer

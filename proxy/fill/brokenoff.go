@@ -8,13 +8,13 @@ import (
 	"cacheproxy/store"
 )
 
-// An answer that breaks off after its head may do so because of what its leader asks, as one that fails before its head may: an API dies
-// in the middle of a page for one Accept, and serves it to all others. Those who asked something else must not be cut by it again and again.
-// So two things hold for them. Of an answer that they share they are sent nothing before it is whole or has proved itself a little; if it
-// breaks off before, they ask for themselves. And for a while after an answer has broken off, under its key only those share a fetch who
-// ask the very same. That costs one fetch at a time for each question, however many ask it.
+// An answer may break off after its head because of what its leader has asked, just as a fetch may fail before: an API dies in the middle of a page
+// for one Accept, and serves the page to all others. Requests that ask something else must not be broken off by that again and again. So they are
+// sent nothing of a shared answer before it is whole or has proved itself (Proves); if it breaks off before that, they ask for themselves. And for a
+// while after an answer under a key has broken off, only requests that ask exactly the same share a fetch. That costs one fetch at a time for each
+// question, however many requests ask it.
 //
-// Who has been sent bytes when the answer breaks off is cut: what another fetch would bring may be another body.
+// A request that has been sent bytes when the answer breaks off is broken off too: another fetch may bring another body.
 
 const (
 	// brokenFor is how long it is remembered that an answer under a key has broken off, from the last one on.
@@ -24,11 +24,11 @@ const (
 	provedAfter = 100 * time.Millisecond
 )
 
-// brokenMark ends the keys under which that is remembered. No key is the beginning of another.
+// brokenMark follows the storage key in the keys of these marks. No storage key is a prefix of another.
 const brokenMark = 'b'
 
-// rememberBroken notes that an answer which others may have shared has broken off, unless that was this side's doing. It comes before
-// its readers learn of the end: those who then ask again are to find it.
+// rememberBroken marks that a shared answer has broken off, unless the fill itself was cancelled. It is called before the readers of the body learn
+// of the end, so that the requests that ask again find the mark.
 func (c *running) rememberBroken(res Response) {
 	if c.alone || !res.Verdict.Share || c.ctx.Err() != nil {
 		return

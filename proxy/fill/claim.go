@@ -9,23 +9,22 @@ import (
 )
 
 const (
-	// claimTimeout is how long a word from the store may take that says whether another instance fetches already. After it
-	// this one does.
+	// claimTimeout is how long the store may take to say whether another instance is fetching already. After it, this instance fetches.
 	claimTimeout = 200 * time.Millisecond
 	// maxClaims bounds how often a fill asks for the right to fetch, before it does so without.
 	maxClaims = 4
 )
 
-// claimed has one instance go to the origin for all: it gives this fill the right to, or waits for the instance that has
-// it. It reports whether there is nothing to fetch any more, so that those who wait look again. Whatever fails in it costs the
-// origin one more request, and nobody their answer.
+// claimed claims the right to fetch for all instances, or waits for the instance that has it. It reports true if there is nothing to fetch any
+// more, so that the waiting requests look into the store again; otherwise the fill fetches, with the claim or, after any failure, without. So a
+// failure costs the origin one more request, and no client its answer.
 //
-// A renewal waits for nobody: what another instance renews, this one finds the next time.
+// A renewal does not wait: the copy that another instance renews is found in the tier later.
 func (c *running) claimed() bool {
 	if !c.mayClaim() {
 		return false
 	}
-	// Those who wait for this fill go to the origin by themselves after WaitTimeout, all of them: it must come before.
+	// Requests that wait for this fill all go to the origin by themselves after WaitTimeout. The fill must begin to fetch before that.
 	ctx, cancel := context.WithTimeout(c.ctx, c.q.Route.WaitTimeout/4*3)
 	defer cancel()
 	for range maxClaims {
@@ -35,7 +34,7 @@ func (c *running) claimed() bool {
 			return false
 		case claim.Held():
 			c.claim = claim
-			return c.promoted() // what another brought after the look before the claim
+			return c.promoted() // another instance may have stored a copy between the last look into the tier and the claim
 		case c.q.Why == policy.Renewal:
 			return true
 		}
@@ -62,9 +61,8 @@ func claim(ctx context.Context, claims store.Claims, key string) (store.Claim, e
 	return claims.Claim(ctx, key)
 }
 
-// disclaim gives the right back, if the fill has it, and says how it ended. The word may take as long as a write to the tier, for
-// which the fill does not wait. A fill has the right until here or until handOver, and never after: given back twice, it would be
-// taken from the instance that has it next.
+// disclaim releases the claim, if the fill has it, as a task of its own, since that may take as long as a write to the tier. The fill gives up its
+// claim exactly once, here or in handOver: releasing it again could take the right from the instance that has it next.
 func (c *running) disclaim(how store.ClaimResult) {
 	claim := c.claim
 	if claim == nil {
@@ -74,8 +72,8 @@ func (c *running) disclaim(how store.ClaimResult) {
 	c.f.tasks.Go(func() { claim.Release(how) }) // runs also while Close waits, because the fill is a task itself
 }
 
-// releaseUnshared gives the right back after an answer that is of no use to others. A fill that was stopped from here leaves it
-// to them to fetch.
+// releaseUnshared releases the claim after an answer that other instances cannot use. If the fill was cancelled, they are told that the right is
+// free instead.
 func (c *running) releaseUnshared() {
 	if c.ctx.Err() != nil {
 		c.disclaim(store.Vacant)

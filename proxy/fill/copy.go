@@ -11,8 +11,8 @@ import (
 	"cacheproxy/store/coding"
 )
 
-// negotiated says in an answer that it depends on Accept-Encoding, where a copy of it may go out compressed. That is so for
-// long answers and short ones, and before there is a copy: a cache further down must not take one form for all.
+// negotiated adds Accept-Encoding to the Vary of an answer whose copy may be sent compressed: whatever the answer's length, and before there is a
+// copy, since a downstream cache must not store either form for all clients.
 func (r *Route) negotiated(status int, h http.Header) http.Header {
 	if r.Compresses(status, h) {
 		httpcache.VaryByCoding(h)

@@ -38,7 +38,7 @@ type Filler struct {
 	flights  flights
 	tiers    tiers
 	recalls  recalls
-	renewals renewals // a full queue drops what is offered
+	renewals renewals // renewals that do not fit into the queue are dropped
 
 	lifetime context.Context // of all fills; ends with Close
 	stop     context.CancelFunc
@@ -79,10 +79,10 @@ func (f *Filler) Close() {
 	f.renewals.forget()
 }
 
-// Load is how much is under way.
+// Load is how much work is under way.
 type Load struct {
-	Flights int // that requests may still join
-	Waiters int // requests that wait for the header of one of these
+	Flights int // flights that requests may still join
+	Waiters int // requests that wait for the header of such a flight's answer
 	Tasks   int // fills, and copies on their way to the tiers
 }
 

@@ -20,9 +20,9 @@ const flightShards = 64
 // result carries the Response of a flight.
 type result = singleflight.Result
 
-// flights coalesces fetches: of the requests for one key, the first leads a flight and the others wait for its answer. A flight
-// belongs to none of them: it has a context of its own, and lasts in singleflight until the header of the answer is there. From
-// then on the response is handed to whoever may join, until the last byte is stored.
+// flights coalesces fetches: of the requests for one key, the first leads a flight and the others wait for its answer. A flight does not end with
+// any of them: its fetch has a context of its own. Until the header of the answer is there, requests wait in singleflight; from then on, requests
+// that may join get the published response, until the copy is stored.
 type flights struct {
 	ledger *invalidation.Ledger
 	start  func(*flight, *Request) Response // fetches what a flight's leader wants
@@ -42,29 +42,29 @@ type flightShard struct {
 
 // flight is one fetch that requests may join.
 type flight struct {
-	shard *flightShard // of nobody else, and without a map, where nobody can join the flight
+	shard *flightShard // of a flight that nobody can join: a shard of its own, without a map
 	key   string
-	call  string            // its key in the group, which no other flight has: one that must not be joined any more goes on for those who wait for it
+	call  string            // its key in the group. It is unique, so that a flight that was replaced goes on for the requests that wait for it
 	known []invalidation.ID // members known before the answer
 
 	request chan *Request // gets what is to be fetched, once
 	once    sync.Once     // of what follows
 	brought Response      // meaningful once once is done
 
-	hints chan hint       // set by the request that leads, before the fill begins; nil: nobody wants any
-	after <-chan struct{} // closed when the flight before this one has its answer, for which it waits; nil: it waits for none
+	hints chan hint       // set by the request that leads, before the fill begins; nil: informational responses are not wanted
+	after <-chan struct{} // closed when the flight that this one replaced, and waits for, has its answer; nil: it waits for none
 
 	// What follows is guarded by the lock of the shard. The fill writes sent and token when it sends a request, and response and
 	// published once, when the header of the answer is there; the requests that join write waiters and read all.
 	answered  chan struct{} // closed when the response is published; nil: nobody waits for that
 	waiters   int
-	left      bool               // who leads does not wait for the answer any more
+	left      bool               // the request that leads does not wait for the answer any more
 	begun     *running           // the fill; nil: not yet
-	adopted   bool               // nobody waits for it, and the upstream may have it all the same; see orphaned
+	adopted   bool               // no request waits for it, and it goes on all the same, counted by Upstream.Adopt; see orphaned
 	sent      bool               // the request is on its way to the origin
 	token     invalidation.Token // taken just before; meaningful once sent
 	published bool
-	response  *Response // once published, where the flight is open still; it never changes
+	response  *Response // set when the flight is published and stays open; never changes
 }
 
 func (fs *flights) init(ledger *invalidation.Ledger, start func(*flight, *Request) Response) {
@@ -78,12 +78,12 @@ func (fs *flights) shard(key string) *flightShard {
 	return &fs.shards[maphash.String(fs.seed, key)%flightShards]
 }
 
-// join joins the open flight of a key or, where there is none that the request may join, opens one. The caller then leads: it
-// must put on lead, once and whatever happens, what is to be fetched, or nil where there is nothing to fetch, and have the flight asked.
-// Until it has put that there, who asks waits, and who comes meanwhile joins.
+// join joins the open flight of a key or, if there is none that the request may join, opens one. If it opens one, lead is not nil, and the caller
+// leads: it must send on lead exactly once, whatever happens, the request to be fetched, or nil if there is nothing to fetch, and call ask. Until
+// then the requests that have joined wait, and others may join.
 //
-// A flight that is opened by a request without a lease, or while a write is under way, goes to the origin only when the one before it has
-// its answer, and who comes meanwhile joins it: one under way and one in waiting for each key.
+// A flight that is opened by a request without a lease, or while a write is under way, is sent to the origin only when the flight that it replaces
+// has its answer, and requests that come meanwhile join it. So for each key one flight is under way, and at most one waits.
 func (fs *flights) join(j Joiner) (t Ticket, lead chan<- *Request) {
 	s := fs.shard(j.Key)
 	s.mu.Lock()
@@ -111,14 +111,15 @@ func (fs *flights) join(j Joiner) (t Ticket, lead chan<- *Request) {
 	return Ticket{Role: Leads, flight: f}, f.request
 }
 
-// ask has the answer of a flight put on results. It waits as long as that takes, and runs on a goroutine of no client.
+// ask sends the answer of a flight on results. It blocks until the answer is there, and must not run on a client's goroutine.
 func (fs *flights) ask(f *flight, results chan<- result) {
 	v, err, shared := f.shard.group.Do(f.call, func() (any, error) { return fs.answer(f), nil })
 	results <- result{Val: v, Err: err, Shared: shared}
 }
 
-// answer is what all who ask for a flight have the group do, whoever comes first: it fetches. One whose call comes after the end of the
-// first gets the same all the same: who leads may be kept from a processor while others join, wait, and have their answer.
+// answer fetches the answer of a flight, once. All requests of the flight call it through the group. The group calls it again for a request whose
+// call comes after the first has returned, as when the leader's goroutine is not scheduled until others have joined and got their answer; that
+// request gets the same answer.
 func (fs *flights) answer(f *flight) *Response {
 	f.once.Do(func() { f.brought = fs.start(f, <-f.request) })
 	return &f.brought
@@ -130,7 +131,7 @@ func (fs *flights) alone(key string, known []invalidation.ID) (t Ticket, results
 	return Ticket{Role: Leads, flight: &flight{shard: &flightShard{}, key: key, known: known}, result: c}, c
 }
 
-// send takes the token: from here on the flight's answer may be older than what happens.
+// send takes the token, right before the request is sent to the origin: the answer may lack changes that are invalidated after it.
 func (fs *flights) send(f *flight) invalidation.Token {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
@@ -138,7 +139,7 @@ func (fs *flights) send(f *flight) invalidation.Token {
 	return f.token
 }
 
-// publish hands the response to those who come from now on; open keeps the flight joinable while the body grows.
+// publish makes the response known to requests that join from now on, if open, and closes the flight otherwise.
 func (f *flight) publish(res Response, open bool) {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
@@ -153,7 +154,7 @@ func (f *flight) publish(res Response, open bool) {
 	f.remove()
 }
 
-// end is closed when the response is published; nil: it is. The caller holds the lock.
+// end returns a channel that is closed when the response is published; nil: it was published already. The caller holds the lock.
 func (f *flight) end() <-chan struct{} {
 	if !f.published && f.answered == nil {
 		f.answered = make(chan struct{})
@@ -161,14 +162,14 @@ func (f *flight) end() <-chan struct{} {
 	return f.answered
 }
 
-// close ends the flight for newcomers. It comes after the copy is stored: whoever finds no flight looks into the store next.
+// close keeps further requests from joining. It is called after the copy is stored, since a request that finds no flight looks into the store next.
 func (f *flight) close() {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
 	f.remove()
 }
 
-// leave gives up a waiter's place, once it has waited.
+// leave counts a waiter out, when it has its answer or has given up.
 func (f *flight) leave() {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
@@ -176,7 +177,7 @@ func (f *flight) leave() {
 	f.orphaned()
 }
 
-// desert is called when who leads does not wait for the answer any more.
+// desert notes that the request that leads does not wait for the answer any more.
 func (f *flight) desert() {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
@@ -184,7 +185,7 @@ func (f *flight) desert() {
 	f.orphaned()
 }
 
-// begin notes the fill, of which nobody may want the answer any more.
+// begin notes the flight's fill. All requests may have left before it has begun.
 func (f *flight) begin(c *running) {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
@@ -192,11 +193,12 @@ func (f *flight) begin(c *running) {
 	f.orphaned()
 }
 
-// orphaned ends a fill for whose answer nobody waits, where the upstream has no limit and as many of them as it may have: clients that ask
-// and leave would else pile them up. It is taken out of its shard in the same step, so that nobody joins what ends. The caller holds the
-// lock.
+// orphaned ends the flight's fill if no request waits for its answer, and the upstream, which has no limit, has as many such fills as it may have:
+// otherwise clients that ask and leave could pile up fills without bound. The flight is removed in the same step, so that no request joins a fill
+// that ends. The caller holds the lock.
 func (f *flight) orphaned() {
-	if !f.left || f.waiters > 0 || f.published || f.begun == nil || f.begun.alone || f.adopted || f.begun.q.Route.Origin.Limited() {
+	unwanted := f.left && f.waiters <= 0 && !f.published
+	if !unwanted || f.begun == nil || f.begun.alone || f.adopted || f.begun.q.Route.Origin.Limited() {
 		return
 	}
 	if f.adopted = f.begun.q.Route.Origin.Adopt(); !f.adopted {
@@ -205,7 +207,7 @@ func (f *flight) orphaned() {
 	}
 }
 
-// remove takes the flight out of its shard, unless another one has its place. The caller holds the lock.
+// remove takes the flight out of its shard, unless another flight has replaced it there. The caller holds the lock.
 func (f *flight) remove() {
 	if f.shard.open[f.key] == f {
 		delete(f.shard.open, f.key)
@@ -239,7 +241,7 @@ func (f *flight) turn(ctx context.Context) error {
 	}
 }
 
-// responseOf is what a flight's result carries.
+// responseOf is the Response in a flight's result.
 func responseOf(r result) Response {
 	if res, ok := r.Val.(*Response); ok {
 		return *res

@@ -12,9 +12,9 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// receiveHeader decides from the header who may use the answer, before anybody sees a byte of it. Later is too late: who has begun
-// to read cannot be told that the answer is somebody else's. What is decided here only ever becomes narrower: a body that outgrows
-// its limit is not stored, and put asks once more for all that may have changed while the body came.
+// receiveHeader decides from the header which requests may use the answer, before any of them gets a byte: a request that has begun to read cannot
+// be told that the answer is not for it. Later the decision can only become narrower: a body that outgrows its limit is not stored, and put checks
+// again everything that may have changed while the body came.
 func (c *running) receiveHeader(resp *http.Response, requested time.Time) Response {
 	q, r := c.q, c.q.Route
 	received := time.Now()
@@ -66,11 +66,11 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 	if res.Verdict.Store {
 		r.Learn(r.Prefers.Told(res.Verdict.Vary, header))
 		if res.Ranged && status == http.StatusOK && c.unbind != nil {
-			c.unbind() // the whole came, and is worth more than the client that wants a part of it
+			c.unbind() // the whole came, and will be stored: the fill goes on even if the client, which wants a part, leaves
 		}
 	}
 	if res.Verdict.Store || res.Verdict.Share {
-		r.StoredHeader(header) // which nobody else has, and by which all is decided
+		r.StoredHeader(header) // it changes header, which nothing else uses, and by which everything has been decided
 	} else {
 		httpcache.StripFilled(header) // its cookies are for the one who asked
 		r.StripTags(header)
@@ -82,12 +82,12 @@ func (c *running) receiveHeader(resp *http.Response, requested time.Time) Respon
 	return c.publish(resp, res)
 }
 
-// keepFrom makes an answer one that is neither stored nor shared.
+// keepFrom changes a verdict so that the answer is neither stored nor shared.
 func keepFrom(v *policy.Verdict, why policy.Reason) { v.Share, v.Store, v.Reason = false, false, why }
 
-// judge decides what may become of the answer to q. To a request for a part, a part may be the answer, which then is returned; to
-// any other, a part is kept by nobody. An answer to a request for a part that is neither it nor the whole may be about its Range,
-// and is for nobody else.
+// judge decides whether the answer to q may be stored and shared. If q asks for a part and the answer is a part that may be stored, judge returns
+// the part. To any other request, a part is not stored. Any other answer to a request for a part, except the whole, may be about its Range, and is
+// not shared.
 func judge(q *Request, f policy.Fetch) (policy.Verdict, *httpcache.PartOf) {
 	if q.Range == "" || f.Status == http.StatusOK {
 		return q.Route.Judge(f), nil
@@ -106,13 +106,12 @@ func union(a, b []invalidation.ID) []invalidation.ID {
 	return slices.Compact(all)
 }
 
-// publish lets the waiting requests have the answer, or sends them on their way, and has the body fetched. The leader's reader is
-// attached before anybody can see the body: a body that is not kept ends with its last reader, and one that comes and goes before
-// the leader has begun would end it for the leader, too. The goroutine of the body is started last. It shares nothing with those who
-// read the response but the body.
+// publish publishes the answer to the waiting requests, and has the body fetched. The leader's reader is attached before the body is shared: a body
+// that is not kept ends with its last reader, so that a request which attaches and leaves before the leader has attached would end the body for
+// the leader. The goroutine that fetches the body is started last; the body is all that it shares with the requests.
 //
-// A body that is at hand needs none. It is read and its copy stored first, so that who waits is woken once, for head and body together. That
-// no newcomer joins in between costs nothing: the copy is stored before the flight is closed, as in pump.
+// A body that is at hand needs no goroutine. It is read and its copy stored first, so that waiting requests are woken once, for head and body
+// together. No request can join between publication and storing, but none needs to: the copy is stored before the flight is closed, as in pump.
 func (c *running) publish(resp *http.Response, res Response) Response {
 	keep := int64(0)
 	if res.Verdict.Store || res.Verdict.Share {
@@ -125,7 +124,7 @@ func (c *running) publish(resp *http.Response, res Response) Response {
 		c.releaseUnshared()
 	}
 	if !res.Verdict.Share && !res.Verdict.Store {
-		// Only the first client reads on: the answer lasts as long as it does.
+		// Only the leader's client reads the body, which may take as long as that client likes.
 		c.deadline.Stop()
 	}
 	if c.storesAtOnce(res) && upstream.AtHand(resp) {
@@ -139,24 +138,25 @@ func (c *running) publish(resp *http.Response, res Response) Response {
 	return res
 }
 
-// pumpApart has a goroutine of its own fetch the body. The response that it keeps for that is none that publish would have to allocate for all.
+// pumpApart fetches the body on a goroutine of its own. It is a func of its own so that res escapes to the heap only here, and not in every publish.
 func (c *running) pumpApart(resp *http.Response, res Response) {
 	c.f.tasks.Go(func() { c.pump(resp, res) })
 }
 
-// storesAtOnce reports whether what becomes of a body that is whole waits neither for a tier nor for a coding, so that nobody is kept from it
-// for long by its being stored first.
+// storesAtOnce reports whether storing the complete body waits neither for a tier nor for compression, so that readers are not delayed much if the
+// copy is stored before they see the end.
 func (c *running) storesAtOnce(res Response) bool {
 	return res.Verdict.Store && !httpcache.Passing(res.Status) && !c.q.Route.Compresses(res.Status, res.Header)
 }
 
-// remember notes of an answer that is not stored that waiting for its like is of no use, and that there is nothing else any more.
+// remember marks that the answer to this question could not be shared, so that requests do not wait for the next one, and drops the copy that the
+// answer contradicts.
 func (c *running) remember(res Response, fetch policy.Fetch) {
 	switch {
-	case c.q.Personal: // it says nothing of what others get
-	case res.Ranged && res.Status != http.StatusOK: // it says nothing of the whole
+	case c.q.Personal: // the answer says nothing about what other clients get
+	case res.Ranged && res.Status != http.StatusOK: // the answer says nothing about the whole
 	case res.Verdict.Share, httpcache.Passing(res.Status):
-		// A client that is told to slow down learns nothing about the resource: a copy of it stays, and requests wait in line.
+		// An answer such as 429 says nothing about the resource: the copy stays, and requests go on sharing fetches.
 	case res.Spared:
 	default:
 		fetch.Through, fetch.Accepting = true, nil // as the answer to a request that is sent through is judged
@@ -165,8 +165,8 @@ func (c *running) remember(res Response, fetch policy.Fetch) {
 	}
 }
 
-// confirm makes the copy that a 304 renews. The copy is stored before the response is published and the flight closed: a request
-// that comes in between joins, and one that comes after finds the renewed copy and not the one that has expired.
+// confirm stores the copy anew with the header of a 304. The copy is stored before the response is published and the flight closed: a request that
+// comes before that joins the flight, and one that comes after finds the renewed copy and not the expired one.
 func (c *running) confirm(resp *http.Response, res Response) Response {
 	drain(resp)
 	fresh, err := renewCopy(c.q.Route, c.base, res.Header, res.Verdict.Store)

@@ -19,8 +19,8 @@ type hint struct {
 	header http.Header
 }
 
-// hinted has the fill of q keep informational responses for whoever leads the flight. Only that client gets them: whether the
-// answer may be shared is not known before its header is there. None is stored.
+// hinted makes the fill of q collect informational responses for the request that leads, if it wants them. Only that request gets them, since it is
+// not known before the final header whether the answer may be shared. They are not stored.
 func (f *flight) hinted(q *Request) <-chan hint {
 	if !q.Hints {
 		return nil

@@ -13,9 +13,9 @@ import (
 type Joiner struct {
 	Key        string            // of the flight
 	Known      []invalidation.ID // members of the answer that are known beforehand
-	MaxWaiters int               // of those who wait for one flight
-	// LeaseLost is set where an invalidation that the request must heed may not be known here. It shares only what is sent to
-	// the origin after it came, and waits its turn for that.
+	MaxWaiters int               // how many requests may wait for one flight
+	// LeaseLost is set if invalidations that the request must heed may be unknown on this instance. The request then shares only a flight that
+	// is sent to the origin after it came.
 	LeaseLost bool
 }
 
@@ -44,9 +44,8 @@ type Ticket struct {
 	hints    <-chan hint   // nil: the request gets none
 }
 
-// Join joins the flight of a key, or leads a new one. In that case prepare is called once, on the caller's goroutine, when the
-// flight is open and others may have joined it: it looks whether a copy has come since the caller looked last, and returns the
-// request to be fetched, or nil where there is such a copy.
+// Join joins the flight of a key, or leads a new one. If it leads, prepare is called once, on the caller's goroutine, when the flight is open and
+// others may have joined it: prepare must look into the store again, and return the request to be fetched, or nil if there is a usable copy now.
 func (f *Filler) Join(j Joiner, prepare func() *Request) Ticket {
 	t, lead := f.flights.join(j)
 	t.filler = f
@@ -55,7 +54,7 @@ func (f *Filler) Join(j Joiner, prepare func() *Request) Ticket {
 	}
 	var q *Request
 	results := make(chan result, 1)
-	// Those who have joined wait for it, also when prepare panics: then they look again.
+	// The requests that have joined wait for q. If prepare panics, q is nil, and they look into the store again.
 	defer func() {
 		lead <- q
 		f.tasks.spawn(func() { f.flights.ask(t.flight, results) })
@@ -68,8 +67,7 @@ func (f *Filler) Join(j Joiner, prepare func() *Request) Ticket {
 	return t
 }
 
-// Alone fetches for one request, with which the fill ends; what comes may still be stored. The key and the known members are
-// those of a Joiner.
+// Alone fetches for one request only. The fill ends with ctx; the answer may still be stored. key and known are as in Joiner.
 func (f *Filler) Alone(ctx context.Context, key string, known []invalidation.ID, q *Request) Ticket {
 	t, results := f.flights.alone(key, known)
 	q.hold()
@@ -91,9 +89,9 @@ func (f *Filler) start(of *flight, q *Request) Response {
 	return f.fill(of, q, nil)
 }
 
-// Await waits for the header of the answer, and hands over the informational responses that come before. Lead is the reader of
-// the request that leads, which must detach it; nil for others, and where there is no body. Why says why there was no waiting any
-// longer: ClientGone where ctx has ended, or WaitTimeout where the request has joined and patience is over.
+// Await waits for the header of the answer, and calls inform with the informational responses that come before it. lead is the reader of the
+// request that leads, which must detach it; nil for other requests, and if there is no body. why is NoReason if res is there; ClientGone if ctx
+// has ended; WaitTimeout if the request has joined and patience is over. Await must be called once.
 func (t *Ticket) Await(ctx context.Context, patience time.Duration, inform func(status int, h http.Header)) (res Response, lead *Reader, why policy.Reason) {
 	if t.response != nil {
 		return *t.response, nil, policy.NoReason
@@ -123,7 +121,7 @@ func (t *Ticket) Await(ctx context.Context, patience time.Duration, inform func(
 	}
 }
 
-// informAll hands over what has come together with the answer.
+// informAll calls inform with the informational responses that are still in the channel when the answer is there.
 func (t *Ticket) informAll(inform func(status int, h http.Header)) {
 	for {
 		select {
@@ -135,8 +133,8 @@ func (t *Ticket) informAll(inform func(status int, h http.Header)) {
 	}
 }
 
-// Abandon gives up the place of a request that did not wait for its answer. An answer that nobody shares ends with it, and so
-// does the fetch where the upstream has too many of which nobody waits for the answer.
+// Abandon must be called if Await has returned ClientGone. If the request leads, its reader is detached when the answer comes, which ends an answer
+// that no other request shares; and the fetch itself ends if no request waits for it and too many such fetches are under way (orphaned).
 func (t *Ticket) Abandon() {
 	if t.Role != Leads {
 		return
@@ -149,10 +147,10 @@ func (t *Ticket) Abandon() {
 	})
 }
 
-// joinable reports whether a request that arrives now may share f: nothing that concerns it was invalidated since its token, and
-// it is known that nothing was. Late is set where that is not known, or a write to what the request asks for is under way: f may have been
-// at the origin before the write was, and somebody may have read elsewhere what the write has put there before this request came. The
-// caller holds the lock of the shard.
+// joinable reports whether a request that arrives now may share f: no member of f was invalidated since f's token. late is set if invalidations
+// may be unknown, because there is no lease, or if a write to what the request asks for is under way. In the second case, f may have been at the
+// origin before the write, and the result of the write may have been read elsewhere before this request came. Then only a flight that was not
+// sent yet may be shared. The caller holds the lock of the shard.
 func (fs *flights) joinable(f *flight, late bool) bool {
 	switch {
 	case late:

@@ -29,7 +29,7 @@ func (r *Route) Selecting() []string {
 	return nil
 }
 
-// SelectingUnlisted is those of Selecting without which a request would pass.
+// SelectingUnlisted is those fields of Selecting that would be unlisted otherwise, so that requests with them would pass.
 func (r *Route) SelectingUnlisted() []string {
 	if l := r.learned.fields.Load(); l != nil {
 		return l.unlisted

@@ -11,16 +11,15 @@ import (
 
 var errWithheld = errors.New("fetch from upstream: the shared store cannot be reached, and this route's reads do not go to the upstream without it")
 
-// lookupTiers looks for the answer where it costs the origin nothing. found says that the response is to be handed out in place
-// of the origin's; else the origin has to be asked.
+// lookupTiers looks for a usable copy in the tiers, and claims the right to fetch. found says that res ends the fill; otherwise the origin has to
+// be asked. No place at the origin is held meanwhile.
 //
-// The turn comes first: without a lease nothing below memory is used either, and the flight before this one may have brought what
-// is asked for. A place at the origin is not held meanwhile.
+// The fill first waits for the flight that its own has replaced (turn): that flight may store the copy that is asked for.
 func (c *running) lookupTiers() (res Response, found bool) {
 	if err := c.flight.turn(c.ctx); err != nil {
 		return c.failed(err), true
 	}
-	// What was looked for without a fill a moment ago is looked for again with the right to fetch.
+	// If Recall has just looked in vain, the tiers are asked again only once the claim is held.
 	known := c.f.recalls.inVain(c.q.Key, time.Now()) && c.mayClaim()
 	if !known && c.promoted() || c.claimed() {
 		res = Response{Again: true}
@@ -35,9 +34,8 @@ func (c *running) lookupTiers() (res Response, found bool) {
 	return Response{}, false
 }
 
-// promoted looks into the tiers before the origin is asked: once for all who wait for the flight. It reports whether memory has a
-// fresh copy now, and for a renewal, whether that is another than the one to be renewed. One that is not fresh any more is at
-// least something that the origin may confirm.
+// promoted looks into the tiers before the origin is asked, once for all requests of the flight. It reports whether memory has a fresh copy now; for
+// a renewal, that has to be another copy than the one to be renewed. A copy that is not fresh becomes the base that the origin may confirm.
 func (c *running) promoted() bool {
 	q, now := c.q, time.Now()
 	found := c.f.tiers.promote(c.ctx, q.Route, q.Key, c.sent, now)

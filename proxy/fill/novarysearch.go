@@ -5,7 +5,7 @@ import (
 	"cacheproxy/store"
 )
 
-// alias lets other queries find the copy that their No-Vary-Search says is theirs too.
+// alias makes the copy found by other queries that it answers too, by its No-Vary-Search.
 func (f *Filler) alias(q *Request, copied *store.Copy) {
 	if q.Content != nil {
 		return // its key is not one of a query

@@ -13,7 +13,7 @@ import (
 	"cacheproxy/store"
 )
 
-// missing is the one stretch that lacks of a response of which the rest is stored (RFC 9111 §3.3, §3.4). It is immutable.
+// missing is the only stretch that is not stored of a response whose other parts are (RFC 9111 §3.3, §3.4). It is immutable.
 type missing struct {
 	of  *store.Parts
 	gap httpcache.Span
@@ -37,12 +37,12 @@ func (c *running) lookupMissing() *missing {
 	return nil
 }
 
-// completable reports whether the parts may still be used, for all that is known here.
+// completable reports whether the ledger allows the stored parts to be used.
 func (m *missing) completable(ledger *invalidation.Ledger) bool {
 	return ledger.Check(&m.of.Of.Stamp, m.of.Of.Members()) <= invalidation.Soft
 }
 
-// ask makes a request one for what is missing.
+// ask adds Range and If-Range to a request header, so that the origin sends only what is missing.
 func (m *missing) ask(h http.Header) {
 	last := ""
 	if m.gap.Last < m.of.Size-1 {
@@ -52,7 +52,7 @@ func (m *missing) ask(h http.Header) {
 	h["If-Range"] = []string{httpcache.StrongValidator(m.of.Of.Header())}
 }
 
-// declines reports whether a response is an answer to the Range of the request, and yet not the missing part.
+// declines reports whether a response answers the Range of the request with something else than the missing part.
 func (m *missing) declines(resp *http.Response) bool {
 	switch resp.StatusCode {
 	case http.StatusRequestedRangeNotSatisfiable:
@@ -65,7 +65,7 @@ func (m *missing) declines(resp *http.Response) bool {
 	return false
 }
 
-// complete makes the missing part the whole response that it completes.
+// complete turns a response with the missing part into the whole response: its body reads the stored parts and the new one in order.
 func (m *missing) complete(resp *http.Response) {
 	header := httpcache.MergeNotModified(m.of.Of.Header(), httpcache.WholeHeader(resp.Header))
 	resp.StatusCode, resp.ContentLength = http.StatusOK, m.of.Size
@@ -81,15 +81,15 @@ func (m *missing) complete(resp *http.Response) {
 	resp.Body = &joinedBody{Reader: io.MultiReader(all...), Closer: resp.Body}
 }
 
-// keepPart stores the answer to a request for a part, or the beginning of one that broke off. Parts are stored by put, as copies are,
-// and under a key of their own, where nothing that looks for a copy finds them. Older parts that were purged, or are not of the
-// same answer, are not joined with it: they are checked within the store's own update of the key, so that none can come in between.
+// keepPart stores the answer to a request for a part, or the beginning of an answer that broke off. Like copies, parts are stored by put, but under a
+// key of their own, where a look-up of a copy does not find them. Older parts are combined with the new one unless they were purged or belong to
+// another response; that is checked within the store's atomic update of the key, so that no other part can come in between.
 //
-// The parts may become whole by it. The whole has the members of all parts, for whatever purges one of them purges it. The
-// response that is published keeps its own: it is a value, and res is this goroutine's.
+// If all parts are there now, the whole is stored as a copy with the members of all parts, since a purge of any of them has to hit it. The published
+// response keeps its own members: res is a value of this goroutine.
 func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 	if int64(len(data)) != part.Len() {
-		c.q.Route.Metrics.NotStored(policy.Partial) // it is not what it says
+		c.q.Route.Metrics.NotStored(policy.Partial) // the body is not as long as its Content-Range says
 		return
 	}
 	var now *store.Parts // nil: nothing was stored
@@ -110,7 +110,7 @@ func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 		c.q.Route.Metrics.NotStored(why)
 		return
 	}
-	// The last part makes it whole. Without a validator, that it is one and the same is the origin's word only.
+	// The parts may be complete now. Without a strong validator they may be of different versions, and are not made a copy.
 	if body, ok := now.Whole(); ok && httpcache.StrongValidator(header) != "" {
 		res.Members = now.Of.Members()
 		whole := store.NewCopy(http.StatusOK, withLength(now.Of.Header(), len(body)), body)
@@ -163,7 +163,7 @@ type joinedBody struct {
 	io.Closer
 }
 
-// exactly reads a body that has to have a number of bytes: with more or fewer, what follows would be out of place.
+// exactly reads a body that must have left bytes: with more or fewer, the parts after it would be at wrong offsets.
 type exactly struct {
 	io.Reader
 	left int64

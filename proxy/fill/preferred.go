@@ -9,12 +9,12 @@ import (
 	"cacheproxy/store"
 )
 
-// maxPairs is with how many others a new copy is compared.
+// maxPairs is how many other copies a new copy is compared with at most.
 const maxPairs = 8
 
-// amongVariants notes a new copy among those of its URL that differ in what clients prefer, and compares it with others of these: where
-// copies that differ in one field alone keep coming out the same, the answer does not depend on that, and it costs hits. Copies are
-// compared that Vary tells apart by nothing, or by what the header selects that has fetched the new one.
+// amongVariants notes a new copy among the copies of its URL that are kept apart by what clients prefer, and compares it with some of these. If
+// copies that differ in one preference field alone turn out equal again and again, the answer does not depend on the field, and operators can
+// see that keeping them apart only costs hits. Only copies that the new one's request would select by Vary are compared.
 func (f *Filler) amongVariants(q *Request, selection http.Header, copied *store.Copy) {
 	if len(q.URLKey) == len(q.Key) {
 		return
@@ -27,7 +27,7 @@ func (f *Filler) amongVariants(q *Request, selection http.Header, copied *store.
 	mine := fields.Split(q.Key[len(q.URLKey):])
 	now, pairs := time.Now(), 0
 	for i := len(keys) - 1; i >= 0 && pairs < maxPairs; i-- {
-		field := theOther(fields, mine, fields.Split(keys[i][len(q.URLKey):]))
+		field := soleDifference(fields, mine, fields.Split(keys[i][len(q.URLKey):]))
 		if field == "" {
 			continue
 		}
@@ -42,8 +42,8 @@ func (f *Filler) amongVariants(q *Request, selection http.Header, copied *store.
 	}
 }
 
-// theOther is the one field in which two lists of what is preferred differ; empty: there are more, or none.
-func theOther(fields, a, b []string) (field string) {
+// soleDifference is the field in which two lists of preferences differ; empty: they differ in none, or in several.
+func soleDifference(fields, a, b []string) (field string) {
 	if len(a) != len(fields) || len(b) != len(fields) {
 		return ""
 	}

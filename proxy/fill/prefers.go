@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// slots is how many headers a route remembers the preferences of: there are about as many as kinds of clients.
+	// slots is for how many headers a route remembers the preferences. There are about as many as there are kinds of clients.
 	slots = 128
 	// maxRemembered is the length of a field that is remembered. Browsers send less.
 	maxRemembered = 512
 )
 
-// Prefers is what clients prefer, as the keys of a route have it. Every read asks, and the same few headers come again and again, so that
-// it remembers what was made of them: it is then found by its hash, and not read again. It is safe for concurrent use.
+// Prefers works out the part of a route's storage keys that says what a client prefers. Every read needs it, and the same few headers come again and
+// again, so that Prefers caches its results by a hash of the header. It is safe for concurrent use.
 type Prefers struct {
 	policy.Preferences // of which the fields are
 
@@ -35,8 +35,8 @@ func newPrefers(of policy.Preferences) *Prefers {
 	return &Prefers{Preferences: of, seed: maphash.MakeSeed()}
 }
 
-// AppendTo is that of the fields. A header that is new takes a place that is free, and no other: clients that make up headers would else
-// cost each read what it saves.
+// AppendTo is policy.Preferences.AppendTo, with the result cached. A new header only takes a free slot, and never replaces another: clients that
+// make up headers could otherwise make the cache useless.
 func (p *Prefers) AppendTo(dst []byte, h http.Header) []byte {
 	if len(p.Preferences) == 0 {
 		return dst
@@ -61,7 +61,7 @@ func (p *Prefers) AppendTo(dst []byte, h http.Header) []byte {
 	return dst
 }
 
-// slot is where a header has its place; not ok where it is not remembered.
+// slot is the slot of a header. It is not ok if headers like this one are not cached.
 func (p *Prefers) slot(h http.Header) (_ uint64, ok bool) {
 	var sum uint64
 	for _, name := range p.Preferences {
@@ -76,7 +76,7 @@ func (p *Prefers) slot(h http.Header) (_ uint64, ok bool) {
 	return sum % slots, true
 }
 
-// is reports whether a header is the one that is remembered.
+// is reports whether a cached entry is for this header.
 func (p *Prefers) is(known *preference, h http.Header) bool {
 	for i, name := range p.Preferences {
 		if known.lines[i] != line(h, name) {
@@ -86,7 +86,7 @@ func (p *Prefers) is(known *preference, h http.Header) bool {
 	return true
 }
 
-// line is that of a field that has one at most. One that is empty prefers what one that is absent does: nothing.
+// line is the line of a field that has at most one. An empty field means the same as an absent one: no preference.
 func line(h http.Header, name string) string {
 	if lines := h[name]; len(lines) > 0 {
 		return lines[0]

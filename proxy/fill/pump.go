@@ -21,16 +21,16 @@ const readSize = 32 << 10
 // buffers are of readSize bytes each.
 var buffers = sync.Pool{New: func() any { return new([readSize]byte) }}
 
-// pump fetches the body to its end and stores it. However it ends, the connection is given back before the flight is closed, and
-// the claim and the context are let go of last. In another order, a request that finds no flight could begin the next fill while
-// this one still has its place at the origin.
+// pump fetches the body to its end and stores it. However it ends, the connection is given back before the flight is closed, and the claim and the
+// context are released last. In another order, a request that finds no flight could begin the next fill while this one still holds its place at the
+// origin.
 func (c *running) pump(resp *http.Response, res Response) {
 	defer c.end()
 	defer c.flight.close()
 	c.read(resp, res)
 }
 
-// read is pump, but that nothing is let go of but the connection.
+// read is pump without closing the flight and ending the fill: it only gives back the connection.
 func (c *running) read(resp *http.Response, res Response) {
 	buf := buffers.Get().(*[readSize]byte)
 	defer buffers.Put(buf)
@@ -40,15 +40,15 @@ func (c *running) read(resp *http.Response, res Response) {
 			res.body.end(err)
 		}
 	}()
-	// What is left and has come already is shown together with the end, once the copy is stored: a client knows by the length that its answer
-	// is whole, and may ask again before the end is read.
+	// With whole set, the last bytes that are at hand are shown to readers only together with the end, when the copy is stored: a client sees by the
+	// length that its answer is complete, and may send its next request before this goroutine has read the end.
 	whole := c.storesAtOnce(res)
 	// A read that blocks ends with the request to the origin, and so with the context: nobody has to close the body from elsewhere.
 	kept := res.Verdict.Store || res.Verdict.Share
 	for {
 		n, err := resp.Body.Read(buf[:])
 		if n > 0 {
-			// The flight is closed before readers are waited for: whoever joined meanwhile would find the beginning gone.
+			// outgrown closes the flight before append waits for readers: a request that joined later would find the beginning gone.
 			if kept && !res.body.keep(int64(n)) {
 				kept = false
 				c.outgrown(res)
@@ -68,20 +68,20 @@ func (c *running) read(resp *http.Response, res Response) {
 			c.releaseUnshared()
 			c.keepBroken(resp, res)
 			c.rememberBroken(res)
-			c.flight.close() // as in complete: nobody joins what is known to be broken
+			c.flight.close() // before readers learn of the end, as in complete: a request that asks again must not join this flight
 			res.body.end(fmt.Errorf("read response body: %w", err))
 			return
 		}
 	}
 }
 
-// outgrown lets go of a body that cannot be kept any longer: it streams on to those who already read it.
+// outgrown handles a body that cannot be kept any longer: it will not be stored, no request can join, and those that read it get it as a stream.
 func (c *running) outgrown(res Response) {
 	c.flight.close()
 	c.releaseUnshared()
 	why := res.body.dropped()
 	c.q.Route.Metrics.NotStored(why)
-	// Memory that is full now may be free for the next fill, and what an error is like says nothing of the next answer.
+	// The next answer to the question is probably too large as well. Nothing like that follows from an error, or from memory that is full now.
 	if why == policy.TooLarge && !httpcache.Passing(res.Status) {
 		c.markShareless(res, why, true)
 		c.contradict(res.Token)
@@ -89,7 +89,7 @@ func (c *running) outgrown(res Response) {
 	c.deadline.Stop()
 }
 
-// complete stores the answer, if it still may be, and then tells its readers that it is whole.
+// complete stores the answer, if it still may be stored, and then lets its readers see the end.
 func (c *running) complete(resp *http.Response, res Response) {
 	switch data, whole := res.body.whole(); {
 	case !whole && res.Verdict.Store: // outgrown has counted it
@@ -98,14 +98,14 @@ func (c *running) complete(resp *http.Response, res Response) {
 	case c.keep(res, content{size: int64(len(data)), copy: func() *store.Copy { return newCopy(c.q.Route, res.Status, res.Header, data) }}) && res.Completed:
 		c.f.store.DropParts(c.q.Key, c.sent)
 	}
-	// The flight is closed before its readers learn of the end: a client that has its answer and asks again is to find the copy, or
-	// to have the origin asked, and not to join what it has read already.
+	// The flight is closed before its readers see the end: a client that has its answer and asks again must find the copy or start another fetch, and
+	// not join the flight that it has just read.
 	c.flight.close()
 	res.body.finish(resp.Trailer)
 }
 
-// keep stores a copy of what came, if it may be, and counts it where it may not. The claim then says that there is nothing to be
-// shared, unless the answer was only too late: the next one may be in time, and another instance is to fetch it.
+// keep stores a copy of the answer, and reports whether it has. If not, that is counted, and the claim is released as Unshared, unless the answer was
+// only outdated: the next one may be in time, and other instances should go on sharing.
 func (c *running) keep(res Response, b content) bool {
 	copied, why := c.f.put(c.answer(res), b)
 	if why == policy.NoReason {
@@ -119,7 +119,7 @@ func (c *running) keep(res Response, b content) bool {
 	return false
 }
 
-// answer is what came, on its way to become a copy.
+// answer makes the Answer of a response, for put.
 func (c *running) answer(res Response) Answer {
 	return Answer{
 		Request: c.q, Selection: c.sent, sent: c.sent, Status: res.Status, Header: res.Header, Verdict: res.Verdict, Members: res.Members,
@@ -127,20 +127,20 @@ func (c *running) answer(res Response) Answer {
 	}
 }
 
-// noticeChange notices that an answer differs from the one before although nothing said so: readers may have been given the old
-// one while the new one was true already.
+// noticeChange counts an answer that differs from the copy before it although nothing has invalidated that copy: readers may have been given the old
+// content while it was already wrong.
 func (f *Filler) noticeChange(r *Route, before, now *store.Copy) {
 	switch {
 	case before == nil || before.Digest == now.Digest || !slices.Equal(before.Vary(), now.Vary()):
 		return
 	case before.Status() != now.Status() || now.Status() >= http.StatusBadRequest:
-		return // pages of errors differ for many reasons, and that a thing comes and goes is what negative_ttl allows for
+		return // error pages differ for many reasons, and negative_ttl accepts that a resource comes or goes
 	case before.Life().Fresh <= 0:
-		return // nobody was given it without asking the origin
+		return // the copy was never served without asking the origin
 	case time.Since(before.Life().Until()) > invalidation.MaxFill:
-		return // what invalidated it since may be forgotten
+		return // an invalidation of the copy may be forgotten
 	case !f.lease.Valid(time.Now()):
-		return // or not known yet
+		return // an invalidation of the copy may not be known here yet
 	case f.ledger.Check(&before.Stamp, before.Members()) == invalidation.Valid:
 		r.Metrics.ChangedWithoutInvalidation()
 	}

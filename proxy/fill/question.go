@@ -11,16 +11,15 @@ import (
 	"cacheproxy/store"
 )
 
-// What a fill asks is its storage key and all that it forwards of the client's header, the trace apart. What the origin answers is known to
-// be an answer to that, and to no other question: a client that the origin refuses for its Accept has found out nothing about what the
-// next one gets, which comes under the same key. So what an answer shows besides a copy (that it is not to be shared, that there is
-// nothing any more) counts for those who ask the same. Where the origin was asked again, with all that the client prefers, what it answered
-// counts for those who would have asked the same first.
+// The question of a fill is its storage key and the header fields that it forwards, without the trace. An origin's answer is known to be the answer to
+// that question, and to no other: if it refuses one client because of its Accept, nothing follows for the next client with the same key. So what
+// is remembered of an answer besides a copy (that it could not be shared, that the resource is gone) holds only for requests with the same
+// question. If the origin was asked twice, the second time with all that the client prefers, it holds for requests with the first question.
 
-// questionMark ends the keys of questions. No key is the beginning of another.
+// questionMark ends the keys of questions. No storage key is a prefix of another.
 const questionMark = 'q'
 
-// Question is the key of what a fill asks, given the storage key and the header that it forwards. No copy is stored under it.
+// Question is the key of a fill's question, given the storage key and the header that it forwards. Marks are stored under it, and no copies.
 func Question(key string, forward http.Header) string {
 	names := make([]string, 0, len(forward))
 	for name := range forward {
@@ -56,8 +55,8 @@ func (f *Filler) Shareless(question string, now time.Time) (why policy.Reason, l
 	return policy.NoReason, false
 }
 
-// answeredWhole reports whether the last answer to what a fill asks came only when the origin was told all that the client prefers, and was
-// not to be shared: the next fill need not find that out again.
+// answeredWhole reports whether the last answer to a fill's question could not be shared, and came only when the origin was told all that the client
+// prefers. The next fill then tells it that at once.
 func (f *Filler) answeredWhole(q *Request) bool {
 	if q.Settled || len(q.Route.Prefers.Preferences) == 0 || !f.store.Marks() {
 		return false
@@ -69,8 +68,8 @@ func (f *Filler) answeredWhole(q *Request) bool {
 // EndShareless forgets that the last answer was not to be shared: one has come that is.
 func (f *Filler) EndShareless(question string) { f.store.Unmark(question) }
 
-// contradict gives up the copy in whose place the origin has given an answer for nobody but the one who asked: what it said before is no
-// answer any more. The copy of another question stays, and so does one that was fetched later.
+// contradict drops the copy of this fill's question after the origin has given an answer to the same question that cannot be shared: the copy is not
+// what the origin answers any more. Copies of other questions stay, and so does one whose token is later.
 func (c *running) contradict(token invalidation.Token) {
 	q := c.q
 	found := c.f.store.Lookup(q.Key, c.sent, time.Now(), q.Route.SelectingUnlisted()...)
@@ -80,8 +79,8 @@ func (c *running) contradict(token invalidation.Token) {
 	}
 }
 
-// spares reports whether a renewal in the background has brought what is no better than the copy, which is fresh: the copy is what its
-// readers get until its lifetime is over, and then they ask for themselves.
+// spares reports whether a renewal in the background has brought an error, or an answer that is not stored, while the copy is still fresh. The copy
+// then stays until its lifetime is over.
 func (c *running) spares(status int, store bool) bool {
 	if c.q.Why != policy.Renewal || c.previous == nil || store && status < http.StatusBadRequest {
 		return false

@@ -5,17 +5,17 @@ import (
 	"net/http"
 )
 
-// Reader is one follower's place in a body.
+// Reader reads a body from its beginning while it grows. Its methods are for one goroutine at a time.
 type Reader struct {
 	b      *body
 	leads  bool   // its request leads the flight; set when the reader is made
 	place  int    // among the readers of b; -1: it has left, or was given up; guarded by b.mu
-	offset int64  // of what comes next; the reader's own goroutine writes it, the appender reads it; guarded by b.mu
-	at     *chunk // of a window, where offset is, or just before; guarded by b.mu
+	offset int64  // of the next byte to read; guarded by b.mu
+	at     *chunk // of a window: the chunk with offset, or one before it; guarded by b.mu
 	cut    bool   // the appender has given the reader up; guarded by b.mu
 }
 
-// attach starts a reader at the beginning; ok is false when the beginning is gone, or the copy that had it.
+// attach starts a reader at the beginning. ok is false if the beginning is gone, or the copy that had the bytes.
 func (b *body) attach() (*Reader, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -45,7 +45,7 @@ func (b *body) remove(r *Reader) bool {
 	return true
 }
 
-// Detach ends a reader, whose bytes must not be read after it. A second call does nothing.
+// Detach ends a reader. Bytes that it has returned must not be used afterwards. A second call does nothing.
 func (r *Reader) Detach() {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
@@ -58,7 +58,8 @@ func (r *Reader) Detach() {
 	r.b.checkUnread()
 }
 
-// Next waits for bytes that the reader has not seen. No bytes and no error is the end. The bytes must not be changed.
+// Next waits for the next bytes, which must not be changed. No bytes and a nil error are the end. The error is ErrLaggard, that of ctx, or why the
+// body broke off.
 func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 	b := r.b
 	b.mu.Lock()
@@ -84,7 +85,7 @@ func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// next is what has come and was not read. The caller holds mu.
+// next returns the bytes that have come and were not read, or a part of them. The caller holds mu.
 func (r *Reader) next() []byte {
 	if r.b.keeping {
 		return r.b.data[r.offset:r.b.shown]
@@ -98,15 +99,14 @@ func (r *Reader) next() []byte {
 	return nil // it has left
 }
 
-// Idle reports whether the reader has nothing to read at the moment.
+// Idle reports whether Next would have to wait.
 func (r *Reader) Idle() bool {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
 	return r.offset >= r.b.shown
 }
 
-// Whole waits for the end of a body. kept is false as soon as the body is not kept whole any more; the reader has then not
-// read any of it.
+// Whole waits for the whole body. If the body stops being kept, Whole returns at once with kept false. It does not move the reader.
 func (r *Reader) Whole(ctx context.Context) (data []byte, kept bool, err error) {
 	b := r.b
 	b.mu.Lock()
@@ -128,8 +128,8 @@ func (b *body) leader() *Reader {
 	return r
 }
 
-// Trailer is what came after the body, once Next has come to its end. It is no part of what is shared, just as it is no part of a
-// copy: only the request that leads the flight gets it.
+// Trailer is the trailer section, once Next has reached the end. Only the reader of the request that leads has one: a trailer is neither shared nor
+// stored. A nil Reader has none.
 func (r *Reader) Trailer() http.Header {
 	if r == nil || !r.leads {
 		return nil

@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	// recallPlaces is how many keys are known to have been looked for. Of two that share a place it is the later one.
+	// recallPlaces is for how many keys look-ups are remembered. Of two keys that share a place, the later one is.
 	recallPlaces = 1024
-	// recallAgain is for how long a key that was looked for in vain is left to fills. Their flight is what many who ask for it share.
+	// recallAgain is for how long after a look-up in vain a key is not looked for without a fill. Requests share a flight instead.
 	recallAgain = time.Second
-	// recallCounts is for how long a fill need not look for such a key at once. It looks when it has the right to fetch.
+	// recallCounts is for how long after a look-up in vain a fill looks into the tiers only when it has the claim.
 	recallCounts = 100 * time.Millisecond
 )
 
-// recalls are the keys that requests have looked for below memory by themselves, without a fill. The zero value is ready. It says nothing
-// about a copy: whoever goes by it looks once more than needed, or once less before asking the origin.
+// recalls remembers which keys requests have looked for below memory by themselves, without a fill. It is a hint: where it is wrong, a tier is asked
+// once more than needed, or once less before the origin is asked. seed must be set before use.
 type recalls struct {
 	seed   maphash.Seed
 	places [recallPlaces]recall
@@ -29,8 +29,8 @@ type recalls struct {
 type recall struct {
 	mu    lockorder.Mutex[lockorder.Recalls]
 	key   uint64    // its hash
-	began time.Time // zero: nobody has looked, or found what is wanted
-	vain  bool      // it has ended, and there was nothing
+	began time.Time // zero: there was no look-up, or it has found the copy
+	vain  bool      // the look-up has ended without a copy
 }
 
 func (r *recalls) place(key string) (of *recall, hash uint64) {
@@ -38,7 +38,7 @@ func (r *recalls) place(key string) (of *recall, hash uint64) {
 	return &r.places[hash%recallPlaces], hash
 }
 
-// begin reports whether a request may look for a key: not where another one does, or has lately in vain.
+// begin reports whether a request may look for a key: not while another request does, nor for recallAgain after one has begun in vain.
 func (r *recalls) begin(key string, now time.Time) bool {
 	of, hash := r.place(key)
 	of.mu.Lock()
@@ -50,7 +50,7 @@ func (r *recalls) begin(key string, now time.Time) bool {
 	return true
 }
 
-// end notes what has come of a look.
+// end notes the result of a look-up.
 func (r *recalls) end(key string, found bool) {
 	of, hash := r.place(key)
 	of.mu.Lock()
@@ -72,9 +72,9 @@ func (r *recalls) inVain(key string, now time.Time) bool {
 	return of.key == hash && of.vain && now.Sub(of.began) < recallCounts
 }
 
-// Recall brings the copy that a tier below memory has for a request header under a storage key into memory, and reports whether it is there
-// and fresh. The caller waits for it on its own goroutine. Where others wait for the same, or have a moment ago, it does nothing: a fill,
-// which they share, does the same for all of them. Neither key nor header is kept.
+// Recall brings the copy that a tier below memory has for a request header under a storage key into memory, and reports whether the copy is fresh. It
+// blocks while it asks the tier. If another request is looking for the key, or has just done so in vain, it does nothing: a fill, which requests
+// share, then looks once for all. url is the length of the part of key that all preferences share. Neither key nor header is kept.
 func (f *Filler) Recall(r *Route, key string, url int, h http.Header, now time.Time) (fresh bool) {
 	if !f.store.Deep() || f.store.Down() || !f.tasks.begin() {
 		return false

@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// For each upstream renewalWorkers are at work at a time, and renewalQueue wait at most.
+	// For each upstream at most renewalWorkers renewals run at a time, and at most renewalQueue wait.
 	renewalWorkers = 16
 	renewalQueue   = 1024
-	// A copy that the origin failed to give anew is left alone for renewalPause, then for twice as long each time, up to
-	// maxRenewalPause. An origin may name a longer pause, up to maxRetryAfter.
+	// After the origin has failed to renew a copy, it is not asked for renewalPause, then for twice as long after each further failure, up to
+	// maxRenewalPause. The origin may name a longer pause in Retry-After, up to maxRetryAfter.
 	renewalPause    = 5 * time.Second
 	maxRenewalPause = 5 * time.Minute
 	maxRetryAfter   = time.Hour
-	// leftPause is for how long a copy is left alone that another instance renews: until then that has not come up.
+	// leftPause is the pause before a copy is offered again that another instance is renewing and that is not in the shared tier yet.
 	leftPause = 250 * time.Millisecond
 )
 
@@ -39,9 +39,9 @@ type Renewal struct {
 	Wanted func(now time.Time) bool
 }
 
-// Renew queues a copy for renewal on behalf of a request that came at now and does not wait. Describe is called only where the
-// copy is to be renewed at all: nobody renews it, and it is not left alone after a failure. Where the queue is full the copy is
-// offered again by its next reader. The caller has a reference to the copy, and the queue one of its own.
+// Renew queues a copy for renewal, on behalf of a request that came at now, and does not wait. describe is called only if the copy is to be renewed:
+// no renewal of it is queued or running, and it is not in a pause after a failure. If the queue is full, the copy's next reader offers it again. The
+// caller must have a reference to the copy; the queue takes one of its own.
 func (f *Filler) Renew(now time.Time, c *store.Copy, describe func() Renewal) {
 	if !c.Use.StartRenewal(now) {
 		return
@@ -62,7 +62,7 @@ type renewals struct {
 	mu      lockorder.Mutex[lockorder.Renewals] // guards what is below
 	ctx     context.Context                     // of the workers; nil: there are none, before run and after
 	workers sync.WaitGroup
-	of      map[*upstream.Upstream]*renewalsOf // only those that have any
+	of      map[*upstream.Upstream]*renewalsOf // only upstreams with renewals that wait or run
 }
 
 // renewalsOf are the renewals of one upstream.
@@ -89,7 +89,7 @@ func (rs *renewals) offer(r Renewal) bool {
 	return true
 }
 
-// employ has another worker for an upstream, where it may have one more. The caller holds mu.
+// employ starts another worker for an upstream, if it may have one more. The caller holds mu.
 func (rs *renewals) employ(origin *upstream.Upstream, q *renewalsOf) {
 	if ctx := rs.ctx; ctx != nil && q.workers < renewalWorkers {
 		q.workers++
@@ -101,7 +101,7 @@ func (rs *renewals) employ(origin *upstream.Upstream, q *renewalsOf) {
 	}
 }
 
-// next is the next renewal of an upstream; false: there is none, and the worker ends.
+// next takes the next renewal of an upstream. If there is none, it counts the worker out, and the worker must end.
 func (rs *renewals) next(ctx context.Context, origin *upstream.Upstream, q *renewalsOf) (r Renewal, ok bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -116,7 +116,7 @@ func (rs *renewals) next(ctx context.Context, origin *upstream.Upstream, q *rene
 	return r, false
 }
 
-// run works off the queues until ctx ends. No worker begins after that: then they are waited for.
+// run works off the queues until ctx ends, and then waits for the workers. No worker starts after that.
 func (rs *renewals) run(ctx context.Context) {
 	rs.mu.Lock()
 	rs.ctx = ctx
@@ -133,7 +133,7 @@ func (rs *renewals) run(ctx context.Context) {
 	rs.workers.Wait()
 }
 
-// forget lets go of the renewals whose turn does not come any more.
+// forget releases the renewals that are left in the queues. It is called when no worker runs any more.
 func (rs *renewals) forget() {
 	rs.mu.Lock()
 	left := rs.of
@@ -152,18 +152,18 @@ func (r *Renewal) letGo() {
 	r.Request.Room.Release()
 }
 
-// renew fetches one copy anew, unless somebody does already or it has given way to another. The second is asked when the flight is
-// open: a reader that saw the old copy may offer it a moment after the renewed one was stored, and the origin would be asked again.
+// renew fetches one copy anew, unless a flight does already or another copy has replaced it. Replacement is checked when the flight is open: a reader
+// that saw the old copy may offer it a moment after the renewed one was stored, and the origin would be asked again.
 //
-// A body that is shared is read here to its end, although nobody wants it: it is stored however fast its readers are, but one that
-// outgrows its limit ends with its last reader.
+// renew reads a shared body to its end. A body that is kept would be stored without that, but one that outgrows its limit ends with its last reader,
+// and this reader may be the only one besides requests that come and go.
 func (f *Filler) renew(ctx context.Context, r Renewal) {
 	now := time.Now()
 	pause := time.Duration(0)
 	defer r.letGo()
 	defer func() { r.Copy.Use.EndRenewal(time.Now(), pause) }()
 	if !r.Wanted(now) || f.RefusesRead(r.Request.Route, now) {
-		return // nobody will read the copy; or the origin is to be left alone
+		return // the route is not on any more, or its reads must not go to the origin now
 	}
 	replaced := func() bool {
 		found := f.store.Lookup(r.Request.Key, r.Request.Forward, time.Now())
@@ -228,17 +228,17 @@ func FailedAtOrigin(why policy.Reason) bool {
 	return why == policy.OriginError || why == policy.OriginTimeout || why == policy.OriginStatus
 }
 
-// Failed has a copy left alone, by renewals and where it may stand in for the origin, because the origin failed to give it anew: all who
-// were told so by the same answer may call it. header is that of the answer; nil: there was none. standsIn says that it was an error for
-// which a copy may be served.
+// Failed notes that the origin failed to renew a copy: for a pause, the copy is not renewed, and answers without asking the origin where it may stand
+// in. All requests that got the same failed answer may call it; it counts once. header is that of the answer; nil: there was none. standsIn
+// says that the failure is one for which a copy may be served.
 func Failed(c *store.Copy, standsIn bool, header http.Header) {
 	now := time.Now()
 	asked := min(httpcache.RetryAfter(header, now), maxRetryAfter)
 	c.Use.Fail(now, standsIn, func(failures uint32) time.Duration { return max(pauseAfter(failures), asked) })
 }
 
-// pauseAfter is how long a copy is left alone that the origin failed to give anew n times in a row. It is varied: copies that failed
-// together are not tried again together.
+// pauseAfter is the pause after the n-th failure in a row to renew a copy. It is varied at random, so that copies that failed together are not tried
+// again together.
 func pauseAfter(n uint32) time.Duration {
 	d := maxRenewalPause
 	if n <= 6 {

@@ -19,9 +19,9 @@ import (
 // fillDeadline bounds a fill from its start to its last byte. It is less than invalidation.MaxFill.
 const fillDeadline = 5 * time.Minute
 
-// running is one fill at work. One goroutine has it at a time, so that its fields need no lock: that of the flight up to the header
-// of the answer, then the one that fetches a body that is not at hand, which is started when the first has done its last with it. Only ctx is for all:
-// the deadline, the one client of the fill and the last reader of a body end it from their own goroutines.
+// running is one fill. Its fields need no lock, since one goroutine at a time uses it: that of the flight up to the header of the answer, and then,
+// if the body is not at hand, the one that fetches the body, which the first starts as its last step. Only ctx is ended from other goroutines: by the
+// deadline, by the single client of the fill, and by the last reader of the body.
 type running struct {
 	f        *Filler
 	flight   *flight
@@ -34,16 +34,16 @@ type running struct {
 	began    time.Time
 	span     *observe.Span
 
-	sent     http.Header // what the origin gets of the client's header: Forward of the request, or its whole
-	whole    bool        // it is its whole
+	sent     http.Header // what the origin gets of the client's header: q.Forward, or q.whole()
+	whole    bool        // sent is q.whole()
 	base     *store.Copy // what a 304 would confirm; nil: nothing, or nothing any more
 	baseKey  string
 	previous *store.Copy
 	room     *store.Room    // the reference of this fill to the room of its request's content; nil: none, or given back
-	held     []*store.Copy  // the references of this fill, which end gives back: base, previous and missing are among them
-	few      [4]*store.Copy // the place for those of most fills
-	missing  *missing       // what lacks of the answer, where the rest is stored; nil: the answer is fetched whole
-	claim    store.Claim    // the right to fetch for all instances; nil: not this one, or not any more
+	held     []*store.Copy  // the references of this fill, which letGo releases; base, previous and missing.of are among them
+	few      [4]*store.Copy // array of held for most fills
+	missing  *missing       // the part to fetch, if the rest of the answer is stored; nil: the answer is fetched whole
+	claim    store.Claim    // the right to fetch for all instances; nil: the fill does not have it, or not any more
 
 	// Of the request that was sent last.
 	taken time.Time // when token was
@@ -54,8 +54,8 @@ type running struct {
 	part *httpcache.PartOf // the part that came and may be kept; nil: the answer is a whole, or none
 }
 
-// fill fetches an answer up to its header and leaves a goroutine that fetches the rest. only is the context of the one client
-// that the fill is for; nil: it is for whoever joins.
+// fill fetches an answer up to its header, and starts a goroutine that fetches a body that is not at hand. only is the context of the single client
+// that the fill is for; nil: it is for all requests that join.
 func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Response) {
 	if !f.tasks.begin() {
 		q.release()
@@ -94,7 +94,7 @@ func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Respons
 	return res
 }
 
-// panicked tells of a defect, which is the end of this fill and of nothing else. It is nil when there was none.
+// panicked logs the value of a recovered panic, which ends only this fill, and returns it as an error; nil: there was no panic.
 func (c *running) panicked(v any) error {
 	if v == nil {
 		return nil
@@ -103,8 +103,7 @@ func (c *running) panicked(v any) error {
 	return fmt.Errorf("fill: panic: %v", v)
 }
 
-// release gives back the place at the origin that a panic has left behind: without it, each defect would cost the origin's limit a
-// place for ever.
+// release gives back the place at the origin after a panic. Without it, each panic would take one place from the origin's limit for good.
 func (c *running) release() {
 	if c.resp != nil {
 		c.resp.Body.Close()
@@ -114,11 +113,11 @@ func (c *running) release() {
 	}
 }
 
-// end lets go of all that a fill holds. A claim that nobody has taken over by then is free for others.
+// end releases everything that the fill holds. A claim that was not handed over by then is released as Vacant.
 func (c *running) end() {
 	c.flight.shard.mu.Lock()
 	adopted := c.flight.adopted
-	c.flight.adopted = false // and it does not become so again: it is published
+	c.flight.adopted = false // orphaned does not set it again: the flight is published
 	c.flight.shard.mu.Unlock()
 	if adopted {
 		c.q.Route.Origin.Disown()
@@ -133,7 +132,7 @@ func (c *running) end() {
 	c.span.End()
 }
 
-// letGo gives back the references of the fill, each once, also where it is called again after a panic in it.
+// letGo releases the references of the fill, each once, even if it is called again after a panic.
 func (c *running) letGo() {
 	room := c.room
 	c.room = nil
@@ -145,8 +144,8 @@ func (c *running) letGo() {
 	}
 }
 
-// run asks the origin until its answer is one to what was asked for: once, once more without the part that is there already, once
-// more with all that the client prefers, and once more without the copy that was to be confirmed.
+// run asks the tiers and then the origin. It asks the origin again, at most once each, if the origin does not send the missing part, if its answer
+// depends on more of the client's preferences than it was told, and if its 304 is not about the base.
 func (c *running) run() Response {
 	if res, found := c.lookupTiers(); found {
 		return res
@@ -157,7 +156,7 @@ func (c *running) run() Response {
 	requested := time.Now()
 	resp, err := c.roundTrip()
 	if err == nil && c.missing != nil && c.missing.declines(resp) {
-		// It is a part of something else, or 416 because there is less now.
+		// The response is a part of another version, or 416 because the resource is shorter now.
 		resp.Body.Close()
 		c.missing, requested = nil, time.Now()
 		resp, err = c.roundTrip()
@@ -168,7 +167,7 @@ func (c *running) run() Response {
 		resp, err = c.roundTrip()
 	}
 	if err == nil && resp.StatusCode == http.StatusNotModified && c.base != nil && !httpcache.ConfirmsStored(c.base.Header(), resp.Header) {
-		// It confirms something else than what is stored: fetch the answer whole.
+		// The 304 is about another version than the stored one: fetch the answer whole.
 		drain(resp)
 		c.base, requested = nil, time.Now()
 		resp, err = c.roundTrip()
@@ -183,8 +182,8 @@ func (c *running) run() Response {
 	return c.receiveHeader(resp, requested)
 }
 
-// answersOther reports whether an answer goes by more of what the client prefers than the origin was told. Fields that its Vary names
-// are told whole from the next fill of the route on.
+// answersOther reports whether an answer depends on more of what the client prefers than the origin was told. Fields that its Vary names are sent
+// whole by later fills of the route.
 func (c *running) answersOther(resp *http.Response) bool {
 	if c.q.Settled || c.whole {
 		return false
@@ -194,6 +193,7 @@ func (c *running) answersOther(resp *http.Response) bool {
 	return again
 }
 
+// failed ends the fill with the error of a step; if the fill's context has ended, the error includes why.
 func (c *running) failed(err error) Response {
 	if cause := context.Cause(c.ctx); cause != nil && c.ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, cause)
@@ -201,7 +201,7 @@ func (c *running) failed(err error) Response {
 	return c.refused(upstream.Classify(err), err)
 }
 
-// refused is the end of a fill without an answer.
+// refused ends the fill without an answer.
 func (c *running) refused(reason policy.Reason, err error) Response {
 	c.releaseUnshared()
 	c.span.Failed(reason)

@@ -11,10 +11,9 @@ import (
 	"cacheproxy/store"
 )
 
-// keepsStandIn reports whether an answer with this status is to be kept by nobody because it tells of the moment only, and there
-// is a copy, or parts of one, that may stand in for it: stored in its place, or beside it as another variant, the answer would
-// be what the next request gets. The copy is judged as it is now: one that was purged or has expired since the fill began stands
-// in for nothing.
+// keepsStandIn reports whether an answer must not be stored because its status is a passing error, and there is a copy, or parts of one, that may be
+// served instead: if the answer took the copy's place, or became a variant beside it, the next request would get the error. The copy is judged as it
+// is now: it does not count if it was purged or has expired since the fill began.
 func (f *Filler) keepsStandIn(status int, r *Route, key string, h http.Header) bool {
 	if !httpcache.Passing(status) {
 		return false
@@ -42,8 +41,8 @@ func (f *Filler) keepsStandInBelow(status int, r *Route, key string, h http.Head
 	return f.keepsStandIn(status, r, key, h)
 }
 
-// mayStandIn reports whether a copy may be served where the origin fails, whatever a client wishes: fresh ones are, too. One that
-// has to be confirmed may not where no read may see what was there before a write.
+// mayStandIn reports whether a copy, stale or fresh, may be served when the origin fails, whatever the client's directives. On a route that fences
+// writes, a copy that has to be confirmed may not: it may be from before a write.
 func mayStandIn(c *store.Copy, r *Route, ledger *invalidation.Ledger, now time.Time) bool {
 	use, why := c.Usable(ledger, now)
 	return (why != policy.Unconfirmed || !r.FencesWrites) && use >= httpcache.StaleOnError && !httpcache.Passing(c.Status())

@@ -6,13 +6,13 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// tasks counts what runs on behalf of no client, so that a proxy can wait for it. It keeps some of the goroutines that have come to the end
-// of their work for the next one: a fill needs more stack than a goroutine begins with, and a new one copies it again and again. The zero
-// value is ready, and keeps none.
+// tasks counts the goroutines that work for no single client, so that Close can wait for them. It keeps some goroutines that have finished their work
+// for the next task: a fill needs more stack than a goroutine begins with, and a new goroutine has to copy its stack each time it grows. The zero
+// value is ready, and keeps no goroutines.
 //
 // A sync.WaitGroup would not do. Its Add from zero must not run beside Wait, and just that happens: the server gave up on a
-// handler at shutdown, Close waits and the count is zero, and the handler starts a fill. Here the fill is refused. One that starts
-// another while it runs itself is not: it has to write its copy to the tiers and give back its claim.
+// handler at shutdown, Close waits and the count is zero, and the handler starts a fill. Here the fill is refused. A task that runs may start others
+// until the count is zero: a fill has to write its copy to the tiers and release its claim.
 type tasks struct {
 	next    chan func()   // to a goroutine that is kept; nil: none are
 	over    chan struct{} // closed by Close; the goroutines that are kept end
@@ -26,7 +26,7 @@ type tasks struct {
 // maxResting is how many goroutines are kept without work.
 const maxResting = 64
 
-// keep has goroutines kept. It comes before the first task.
+// keep makes tasks keep goroutines. It must be called before the first task.
 func (t *tasks) keep() { t.next, t.over = make(chan func()), make(chan struct{}) }
 
 // begin counts one more task, which must call end. After Close, only what runs already may start more.
@@ -61,7 +61,7 @@ func (t *tasks) Go(f func()) bool {
 	return true
 }
 
-// spawn runs f on a goroutine, which is counted only if f says so.
+// spawn runs f on a goroutine. It does not count f as a task.
 func (t *tasks) spawn(f func()) {
 	select {
 	case t.next <- f:

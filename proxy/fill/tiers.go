@@ -15,18 +15,17 @@ import (
 const (
 	// writeTimeout bounds how long a copy may take on its way to the tiers below memory.
 	writeTimeout = 5 * time.Second
-	// maxWriting is how many new copies may be on that way. What comes on top stays in memory: a tier that is slow must not pile
-	// up copies that memory would otherwise let go of.
+	// maxWriting is how many new copies may be on their way at a time. Further copies are not written: a slow tier must not hold copies in memory
+	// that would be evicted otherwise.
 	maxWriting = 128
 	// maxWarming is how many of the copies that a tier has lost are written to it at a time.
 	maxWarming = 4
-	// watchEvery is how often a look is taken whether a tier has come back.
+	// watchEvery is how often watch checks whether a tier has come back.
 	watchEvery = time.Second
 )
 
-// tiers are what is below the memory of the process: larger, slower, and it may fail. Requests never wait for it; fills wait to
-// look into it, and copies are written to it behind their backs. All fields are set once; the places and the throttle have locks
-// of their own.
+// tiers is the access of fills to the tiers below the memory of the process, which are larger, slower, and may fail. Fills wait while they look into
+// them; copies are written to them in the background. All fields are set once; the channels and the throttle are safe for concurrent use.
 type tiers struct {
 	store    *store.Store
 	lease    *invalidation.Lease // nil: always holds
@@ -39,8 +38,8 @@ type tiers struct {
 	trouble observe.Throttle
 }
 
-// promote brings what the nearest tier has for a request header into memory, and finds it there, for the caller to release. It finds
-// nothing where there are no tiers, or what they hold may have been purged for all that is known here. A tier that fails costs a miss.
+// promote brings the copy that the nearest tier has for a request header into memory, and looks it up there; the caller must release it. It finds
+// nothing if there are no tiers, or no lease: purges may then be unknown here. A tier that fails is logged, and counts as one without a copy.
 func (t *tiers) promote(ctx context.Context, r *Route, key string, h http.Header, now time.Time) store.Found {
 	if !t.store.Deep() || !t.lease.Valid(now) {
 		return store.Found{}
@@ -50,8 +49,7 @@ func (t *tiers) promote(ctx context.Context, r *Route, key string, h http.Header
 	return found
 }
 
-// write hands what memory holds for a request header to the tiers. Nobody waits for it. done is told, in its own time, whether
-// the copy got there.
+// write writes what memory holds for a request header to the tiers, in the background. done is called once, later, with whether the copy is there.
 func (t *tiers) write(r *Route, key string, h http.Header, done func(store.ClaimResult)) {
 	if !t.store.Deep() {
 		done(store.Unshared)
@@ -72,8 +70,8 @@ func (t *tiers) write(r *Route, key string, h http.Header, done func(store.Claim
 	}
 }
 
-// warm writes a copy that was found under a storage key to the tiers, which have lost it. Nobody waits for it. Copies that find no
-// place are offered again by their next readers. The caller has a reference to the copy, and the task one of its own.
+// warm writes a copy that was found under a storage key to the tiers, which have lost it, in the background. If too many are on their way, the copy's
+// next reader offers it again. The caller must have a reference to the copy; the task takes one of its own.
 func (t *tiers) warm(r *Route, key string, found store.Found) {
 	write := func() {
 		ctx, cancel := context.WithTimeout(t.lifetime, writeTimeout)
@@ -87,7 +85,7 @@ func (t *tiers) warm(r *Route, key string, found store.Found) {
 	}
 }
 
-// within runs work and then after as a task, if there is a place for it.
+// within runs work and then after as a task, and reports whether it does: not if places is full, or tasks are closed.
 func (t *tiers) within(places chan struct{}, work, after func()) bool {
 	select {
 	case places <- struct{}{}:
@@ -105,7 +103,7 @@ func (t *tiers) within(places chan struct{}, work, after func()) bool {
 	return started
 }
 
-// watch notices when a tier has come back: it may have lost what it held, and memory has some of that.
+// watch has the copies in memory written again when a tier that was down has come back, since it may have lost them. It returns when ctx ends.
 func (t *tiers) watch(ctx context.Context) {
 	if !t.store.Deep() {
 		return
@@ -125,7 +123,7 @@ func (t *tiers) watch(ctx context.Context) {
 	}
 }
 
-// failed tells of a tier that failed, some of the times. That one is down is said by whoever watches over it.
+// failed logs the error of a tier, throttled. ErrDown is not logged: the tier itself logs that it is down.
 func (t *tiers) failed(what string, r *Route, err error) {
 	if err == nil || errors.Is(err, store.ErrDown) || errors.Is(err, context.Canceled) {
 		return

@@ -29,7 +29,7 @@ type connection struct {
 	remote, local net.Addr // the addresses that the proxy named; nil: those of the socket
 	ahead         []byte   // bytes that were read and nobody has taken yet; only the goroutine that reads uses them
 
-	// atWork is how many requests are at work. From taken on no request may begin any more, because the connection is
+	// atWork is how many requests are at work. From takenOver on no request may begin any more, because the connection is
 	// being given up. reclaim and a request that comes in at the same moment both change atWork, and one of them
 	// finds the other's change.
 	atWork atomic.Int32
@@ -63,12 +63,12 @@ type connection struct {
 	armed time.Time                             // the write deadline that is set
 }
 
-// taken is more requests than a connection can have at work.
-const taken = 1 << 20
+// takenOver is more requests than a connection can have at work.
+const takenOver = 1 << 20
 
 // begin counts a request. False: the connection is being closed.
 func (c *connection) begin() bool {
-	if c.atWork.Add(1) > taken {
+	if c.atWork.Add(1) > takenOver {
 		return false
 	}
 	if !c.served.Load() {
@@ -93,7 +93,7 @@ func (c *connection) end() {
 func (c *connection) waits() bool { return c.atWork.Load() == 0 }
 
 // take makes sure that no further request begins. False: a request is at work.
-func (c *connection) take() bool { return c.atWork.CompareAndSwap(0, taken) }
+func (c *connection) take() bool { return c.atWork.CompareAndSwap(0, takenOver) }
 
 // A client that resets so many requests early wants work done rather than answers (CVE-2023-44487). Clients that
 // cancel now and then stay far below.
@@ -146,14 +146,14 @@ func (c *connection) receive(p []byte) (int, error) {
 	} else {
 		n, err = c.Conn.Read(p)
 	}
-	if late := c.taken(p[:n]); late != nil {
-		return 0, late
+	if refused := c.inspect(p[:n]); refused != nil {
+		return 0, refused
 	}
 	return n, err
 }
 
-// taken looks at bytes that net/http is given, and counts them.
-func (c *connection) taken(p []byte) error {
+// inspect looks at bytes that net/http is given, and counts them.
+func (c *connection) inspect(p []byte) error {
 	if err := c.received(len(p)); err != nil {
 		return err
 	}

@@ -175,11 +175,11 @@ const reclaimPart = 64
 // returns how many. A client whose request crosses the closing sees the same as at the end of a keep-alive (RFC 9112
 // §9.5).
 func (c *Connections) reclaim() (n int) {
-	type waiting struct {
+	type idle struct {
 		conn  *connection
 		since int64 // when the wait began; in the future while the client may not have its answer yet
 	}
-	var all []waiting
+	var all []idle
 	c.mu.Lock()
 	for conn := range c.open {
 		if conn.waits() {
@@ -189,11 +189,11 @@ func (c *Connections) reclaim() (n int) {
 				// yet. So lingering connections come last.
 				since += int64(lingerFor)
 			}
-			all = append(all, waiting{conn, since})
+			all = append(all, idle{conn, since})
 		}
 	}
 	c.mu.Unlock()
-	slices.SortFunc(all, func(a, b waiting) int { return cmp.Compare(a.since, b.since) })
+	slices.SortFunc(all, func(a, b idle) int { return cmp.Compare(a.since, b.since) })
 	for _, w := range all[:min(len(all), max(1, c.limits.MaxConnections/reclaimPart))] {
 		if w.conn.take() {
 			w.conn.drop()
@@ -243,7 +243,7 @@ func (c *Connections) Gone(ctx context.Context) int {
 	}
 	return untilNone(ctx, func() (n int) {
 		for _, conn := range left {
-			if work := conn.atWork.Load(); work > 0 && work < taken {
+			if work := conn.atWork.Load(); work > 0 && work < takenOver {
 				n++
 			}
 		}

@@ -175,7 +175,7 @@ func (c *connection) hit(sent []byte) (n int, what Verdict) {
 	if c.all.closing.Load() { // net/http's answer has to say Connection: close
 		return 0, Other
 	}
-	if c.atWork.Add(1) > taken {
+	if c.atWork.Add(1) > takenOver {
 		return 0, Broken // the connection was closed while the request came in
 	}
 	c.answering.Store(answering)
@@ -339,7 +339,7 @@ func (w *waiting) give(p []byte) (int, error) {
 	if c.shared.forGood {
 		c.headBy.Store(w.headBy)
 	}
-	if err := c.taken(p); err != nil {
+	if err := c.inspect(p); err != nil {
 		return 0, err
 	}
 	return len(p), nil

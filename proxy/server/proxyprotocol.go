@@ -149,7 +149,7 @@ func (c *connection) readIntroduction() error {
 		switch {
 		case malformed == nil:
 			c.ahead = bytes.Clone(buf[read:n])
-			return c.accept(in)
+			return c.takeOver(in)
 		case !errors.Is(malformed, errIncomplete):
 			return malformed
 		case err != nil:
@@ -158,8 +158,8 @@ func (c *connection) readIntroduction() error {
 	}
 }
 
-// accept takes over the addresses of an introduction.
-func (c *connection) accept(in introduction) error {
+// takeOver takes over the addresses of an introduction.
+func (c *connection) takeOver(in introduction) error {
 	if in.client.IsValid() {
 		c.remote, c.local = net.TCPAddrFromAddrPort(in.client), net.TCPAddrFromAddrPort(in.target)
 		if !c.all.count(c, in.client.Addr()) {

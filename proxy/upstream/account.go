@@ -11,7 +11,7 @@ type account struct {
 	waited    func(time.Duration) // nil: nothing
 	now       [counts]atomic.Int64
 	peak      atomic.Int64  // of inFlight, since the start
-	wouldShed atomic.Uint64 // see overtake
+	wouldShed atomic.Uint64 // see shadowEnter
 	orphans   atomic.Int64  // see Upstream.Adopt
 }
 
@@ -45,43 +45,43 @@ func (a *account) wait(d time.Duration) {
 	}
 }
 
-// overdue is a request that no limit holds and that found no place.
-type overdue struct {
+// shadowWaiter is a request that no limit holds and that found no place.
+type shadowWaiter struct {
 	account *account
 	since   time.Time
 }
 
-// overtake notes a request that no limit holds. When the request finds no place, it gets an entry in over, a shadow
+// shadowEnter notes a request that no limit holds. When the request finds no place, it gets an entry in over, a shadow
 // queue as long and as patient as the real queue. So WouldShed tells what the limit would do. Each place that is
 // given back counts for the first entry, which the limit would have given that place. A request that finds no room in
 // over, or whose entry is not served in time, counts as refused. The caller holds mu.
-func (l *limiter) overtake(a *account) {
+func (l *limiter) shadowEnter(a *account) {
 	if l.inFlight < l.max {
 		return
 	}
-	if l.expire(); len(l.over) >= l.maxQueue {
-		a.refuse()
+	if l.shadowExpire(); len(l.shadow) >= l.maxQueue {
+		a.countWouldShed()
 		return
 	}
-	l.over = append(l.over, overdue{a, time.Now()})
+	l.shadow = append(l.shadow, shadowWaiter{a, time.Now()})
 }
 
-// overtaken notes a place that was given back. The caller holds mu.
-func (l *limiter) overtaken() {
-	if l.expire(); len(l.over) > 0 {
-		l.over = l.over[1:]
+// shadowLeave notes a place that was given back. The caller holds mu.
+func (l *limiter) shadowLeave() {
+	if l.shadowExpire(); len(l.shadow) > 0 {
+		l.shadow = l.shadow[1:]
 	}
 }
 
-// expire removes the entries that have waited too long, and counts them as refused. The caller holds mu.
-func (l *limiter) expire() {
-	for len(l.over) > 0 && time.Since(l.over[0].since) >= l.queueTimeout {
-		l.over[0].account.refuse()
-		l.over = l.over[1:]
+// shadowExpire removes the entries that have waited too long, and counts them as refused. The caller holds mu.
+func (l *limiter) shadowExpire() {
+	for len(l.shadow) > 0 && time.Since(l.shadow[0].since) >= l.queueTimeout {
+		l.shadow[0].account.countWouldShed()
+		l.shadow = l.shadow[1:]
 	}
 }
 
-func (a *account) refuse() {
+func (a *account) countWouldShed() {
 	if a != nil {
 		a.wouldShed.Add(1)
 	}

@@ -13,8 +13,8 @@ func isStream(res *http.Response) bool {
 	return res.StatusCode == http.StatusSwitchingProtocols || httpcache.Streams(res.Header)
 }
 
-// held returns h as the body of a response. The body of an upgraded connection stays writable.
-func held(h *heldBody) io.ReadCloser {
+// bodyOf returns h as the body of a response. The body of an upgraded connection stays writable.
+func bodyOf(h *heldBody) io.ReadCloser {
 	if h.ReadCloser == http.NoBody {
 		h.complete()
 		h.of.release()

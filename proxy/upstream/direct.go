@@ -75,7 +75,7 @@ func (d *direct) send(w *trip, req *http.Request) (*http.Response, error) {
 	}
 	conn, kept, err := d.connect(req)
 	if err != nil {
-		return nil, ended(req.Context(), err)
+		return nil, causeOr(req.Context(), err)
 	}
 	w.took(conn.countedConn, kept)
 	// If the context has ended already, the func runs at once.
@@ -83,13 +83,13 @@ func (d *direct) send(w *trip, req *http.Request) (*http.Response, error) {
 	res, err := x.exchange(w, req)
 	if err != nil {
 		x.end(false)
-		return nil, ended(req.Context(), err)
+		return nil, causeOr(req.Context(), err)
 	}
 	return res, nil
 }
 
-// ended returns why the context has ended, or err if the context has not ended.
-func ended(ctx context.Context, err error) error {
+// causeOr returns why the context has ended, or err if the context has not ended.
+func causeOr(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -240,7 +240,7 @@ func (b *directBody) Read(p []byte) (int, error) {
 	}
 	whole := errors.Is(err, io.EOF)
 	if !whole {
-		err = ended(b.ctx, err)
+		err = causeOr(b.ctx, err)
 	}
 	b.err = err
 	b.x.end(whole && b.x.keep)

@@ -96,7 +96,7 @@ var (
 type limiter struct {
 	mu           lockorder.Mutex[lockorder.Limiter] // guards the fields below, and those of every waiter and slot
 	max          int                                // places of this instance; unlimited: nothing ever waits
-	own          int                                // upper bound of max, however few instances there are
+	perInstance  int                                // upper bound of max, however few instances there are
 	fleet        int                                // places of all instances together; 0: instances do not share
 	instances    int                                // number of instances that share fleet; at least 1
 	maxQueue     int
@@ -116,7 +116,7 @@ type limiter struct {
 	returning    list.List        // of returning: slots that go before all queues
 	lent         list.List        // of *Slot: places whose holders do not use the upstream; see reclaim
 	ending       int              // lent places that were taken back and are about to be given back
-	over         []overdue        // requests not held that found no place, oldest first; see overtake
+	shadow       []shadowWaiter   // requests not held that found no place, oldest first; see shadowEnter
 }
 
 // unlimited is more places than can ever be taken.
@@ -154,7 +154,7 @@ func (l *limiter) enter(p Place) (*Slot, *waiter, error) {
 	defer l.mu.Unlock()
 	p.Passing = p.Passing && !l.holdsPassing
 	if p.Passing {
-		l.overtake(p.account)
+		l.shadowEnter(p.account)
 	}
 	if p.Passing || l.room(p.Class) {
 		return l.take(p), nil, nil
@@ -306,10 +306,10 @@ func (l *limiter) turn() (next Class, ok bool) {
 func (l *limiter) setLimits(o Options) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.own, l.fleet, l.maxQueue, l.maxStreams, l.queueTimeout = o.MaxInFlight, o.FleetMaxInFlight, o.MaxQueue, o.MaxStreams, o.QueueTimeout
+	l.perInstance, l.fleet, l.maxQueue, l.maxStreams, l.queueTimeout = o.MaxInFlight, o.FleetMaxInFlight, o.MaxQueue, o.MaxStreams, o.QueueTimeout
 	l.holdsPassing = o.LimitPassing
-	if l.own == 0 {
-		l.own = unlimited
+	if l.perInstance == 0 {
+		l.perInstance = unlimited
 	}
 	l.divide()
 }
@@ -331,9 +331,9 @@ func (l *limiter) setInstances(n int) {
 // divide computes this instance's share. Places above a lowered number are not taken away, only not given out again.
 // The caller holds mu.
 func (l *limiter) divide() {
-	l.max = l.own
+	l.max = l.perInstance
 	if l.fleet > 0 {
-		l.max = max(1, min(l.own, l.fleet/l.instances))
+		l.max = max(1, min(l.perInstance, l.fleet/l.instances))
 	}
 	l.admit()
 	l.reclaim()

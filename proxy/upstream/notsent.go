@@ -20,8 +20,8 @@ func (e *notSentError) Error() string { return e.err.Error() }
 
 func (e *notSentError) Unwrap() error { return e.err }
 
-// disown returns err without its notSentError, for a request of which an earlier attempt had sent something.
-func disown(err error) error {
+// asSent returns err without its notSentError, for a request of which an earlier attempt had sent something.
+func asSent(err error) error {
 	if unsent, ok := err.(*notSentError); ok {
 		return unsent.err
 	}

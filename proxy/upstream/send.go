@@ -46,7 +46,7 @@ func (u *Upstream) Send(req *http.Request, slot *Slot) (*http.Response, error) {
 			d.body.release()
 			slot.Release()
 			if d.sent {
-				err = disown(err)
+				err = asSent(err)
 			}
 			return nil, fmt.Errorf("send to upstream %s: %w", u.options.Name, err)
 		}
@@ -66,7 +66,7 @@ type attempt struct {
 	slot     *Slot
 	began    time.Time
 	cancel   context.CancelCauseFunc // of the request and of its response
-	over     *keptConns              // the connections of the last sending; nil: not sent yet
+	conns    *keptConns              // the connections of the last sending; nil: not sent yet
 	once     sync.Once               // guards done
 
 	wait  wait
@@ -80,7 +80,7 @@ func (a *attempt) done() {
 	a.once.Do(func() {
 		a.cancel(nil)
 		a.upstream.balancer.leave(a.to)
-		a.over.left()
+		a.conns.left()
 		a.upstream.left()
 	})
 }
@@ -129,7 +129,7 @@ func (u *Upstream) attempt(req *http.Request, to *address, slot *Slot, d *delive
 		a.stall = stall{timeout: readTimeout, cancel: cancel, wait: &a.wait, slot: slot, give: a.release}
 		a.body.stall = &a.stall
 	}
-	res.Body = held(&a.body)
+	res.Body = bodyOf(&a.body)
 	return res, nil
 }
 
@@ -160,8 +160,8 @@ func conversation(req *http.Request, slot *Slot, cancel context.CancelCauseFunc)
 // send returns the response as soon as its header is there. The error tells apart the end of a timeout, the end of a
 // client, and a failure of the upstream, and marks a request that was not sent at all.
 func (u *Upstream) send(req *http.Request, a *attempt, d *delivery) (*http.Response, error) {
-	over := u.connectionsFor(req)
-	a.over = over.kept()
+	conns := u.connectionsFor(req)
+	a.conns = conns.kept()
 	replay := u.replayed(req, a.wait.watch(req.Body))
 	defer replay.end()
 	if u.upgrades != nil && req.Header.Get("Expect") != "" {
@@ -171,9 +171,9 @@ func (u *Upstream) send(req *http.Request, a *attempt, d *delivery) (*http.Respo
 	}
 	way := &a.way
 	way.replay = replay
-	through := a.over.carrier
+	through := a.conns.carrier
 	if sentOnce(req) && u.losses.frequent(time.Now()) {
-		through = over.anew
+		through = conns.anew
 	}
 	res, err := way.through(through, req)
 	switch kept := way.onKept(); {
@@ -188,7 +188,7 @@ func (u *Upstream) send(req *http.Request, a *attempt, d *delivery) (*http.Respo
 		if replay != nil {
 			req.Body, _ = replay.begin() // no turn has read yet
 		}
-		res, err = way.through(over.anew, req)
+		res, err = way.through(conns.anew, req)
 		if err != nil && d.repeated && !way.unsent() && req.Context().Err() == nil {
 			u.balancer.wasted()
 		}

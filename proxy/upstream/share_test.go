@@ -86,7 +86,7 @@ func TestFloodsStarveNoClass(t *testing.T) {
 				if had := served * 100 * int(takes) / int(floodLasts-time.Second); had < c.least {
 					t.Errorf("the victim had %d hundredths of a place on average, want %d", had, c.least)
 				}
-				if l.inFlight != 0 || l.queued != 0 || l.passing != 0 || l.of != [classes]int{} || len(l.over) != 0 {
+				if l.inFlight != 0 || l.queued != 0 || l.passing != 0 || l.of != [classes]int{} || len(l.shadow) != 0 {
 					t.Errorf("left over: %+v", l)
 				}
 			})

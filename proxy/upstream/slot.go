@@ -144,7 +144,7 @@ func (s *Slot) drop() {
 			l.of[s.class]--
 		}
 		s.account.count(inFlight, -1)
-		l.overtaken()
+		l.shadowLeave()
 	case heldStream:
 		s.account.count(inStreams, -1)
 		if s.passing {

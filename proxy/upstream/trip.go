@@ -69,7 +69,7 @@ func (w *trip) through(t *carrier, req *http.Request) (*http.Response, error) {
 	switch {
 	case err != nil:
 		cancel(nil)
-		if w.ended() {
+		if w.wasBarred() {
 			err = errLost
 		}
 	case w.head:
@@ -189,8 +189,8 @@ func (w *trip) unsent() bool {
 	return !w.wrote()
 }
 
-// ended reports whether the transport was kept from sending the request a second time.
-func (w *trip) ended() bool {
+// wasBarred reports whether the transport was kept from sending the request a second time.
+func (w *trip) wasBarred() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.barred

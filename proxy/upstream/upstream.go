@@ -92,7 +92,7 @@ func (u *Upstream) Limits() (inFlight, queued, streams int) {
 func (u *Upstream) WouldShed() uint64 {
 	u.limiter.mu.Lock()
 	defer u.limiter.mu.Unlock()
-	u.limiter.expire()
+	u.limiter.shadowExpire()
 	return u.account.wouldShed.Load()
 }
 

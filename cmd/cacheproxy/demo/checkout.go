@@ -8,10 +8,10 @@ import (
 )
 
 const (
-	// maxItems is how many lines one checkout may have.
+	// maxItems bounds the lines of one checkout.
 	maxItems = 100
 
-	// maxLineQuantity is how many of a sku one line may have.
+	// maxLineQuantity bounds the quantity of one line.
 	maxLineQuantity = 10_000
 )
 
@@ -21,7 +21,7 @@ type Item struct {
 	Quantity int64  `json:"quantity"`
 }
 
-// Order is what POST /checkout answers with 201.
+// Order is the answer of POST /checkout with 201.
 type Order struct {
 	ID         int64  `json:"order_id"`
 	Items      []Item `json:"items"` // in order of sku, one line to a sku
@@ -47,9 +47,8 @@ func (s *shop) checkout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// mergeItems checks the lines of a checkout and returns them in order of sku,
-// one to a sku: the order in which rows are locked, so that two checkouts
-// never wait for each other.
+// mergeItems checks the lines of a checkout and returns them in order of sku, one to a sku. Stores lock rows in this
+// order, so that two checkouts never wait for each other.
 func mergeItems(items []Item) ([]Item, error) {
 	if len(items) < 1 || len(items) > maxItems {
 		return nil, fmt.Errorf("%w: items must have 1 to %d lines", ErrInvalid, maxItems)

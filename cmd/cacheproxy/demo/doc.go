@@ -1,6 +1,7 @@
 // Package demo is an ordinary shop API to put the proxy in front of: a catalogue, an inventory that is written often, a
-// checkout that must never oversell, and games with scores. It knows nothing of the proxy; like many an API it sends ETag, Cache-Control and
-// Surrogate-Key. Memory is the store of the command demo; that of tests and benchmarks is a PostgreSQL.
+// checkout that must never oversell, and games with scores. The shop knows nothing of the proxy; like many APIs the
+// shop sends ETag, Cache-Control and Surrogate-Key. Memory is the store of the command demo; tests and benchmarks use
+// PostgreSQL as the store.
 //
 //	GET    /products/{id}              one product, about 2 KiB of JSON
 //	PUT    /products/{id}              replace its editable fields

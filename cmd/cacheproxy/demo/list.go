@@ -10,11 +10,11 @@ import (
 const (
 	pageSize = 20
 
-	// maxPage bounds how many rows a listing makes the database skip.
+	// maxPage bounds the rows that a listing makes the database skip.
 	maxPage = 1000
 )
 
-// List is what GET /products answers.
+// List is the answer of GET /products.
 type List struct {
 	Page  int        `json:"page"`
 	Sort  Sort       `json:"sort"`
@@ -38,7 +38,7 @@ const (
 	ByID     Sort = "id"
 	Newest   Sort = "newest" // the largest id first
 	Cheapest Sort = "price"  // then by id
-	Dearest  Sort = "-price" // the reverse of that
+	Dearest  Sort = "-price" // reverse of Cheapest
 )
 
 func (s *shop) listProducts(w http.ResponseWriter, r *http.Request) error {
@@ -57,7 +57,7 @@ func (s *shop) listProducts(w http.ResponseWriter, r *http.Request) error {
 	if !slices.Contains([]Sort{ByID, Newest, Cheapest, Dearest}, list.Sort) {
 		return fmt.Errorf("%w: sort must be id, newest, price or -price", ErrInvalid)
 	}
-	// One more than a page holds tells whether there is a next page.
+	// One item more than a page holds tells whether there is a next page.
 	items, err := s.store.List(r.Context(), list.Sort, (list.Page-1)*pageSize, pageSize+1)
 	if err != nil {
 		return err

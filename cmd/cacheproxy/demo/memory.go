@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// Memory is a store without a database. What has not been edited follows from the id, so that every one of the same size
-// begins the same.
+// Memory is a store without a database. Unedited products follow from their ids, so that all stores of one size begin
+// equal.
 type Memory struct {
 	products int64
 	latency  time.Duration
 
-	mu      sync.RWMutex // guards all below
+	mu      sync.RWMutex // guards the fields below
 	edited  map[int64]Product
 	deleted map[int64]bool
-	stock   map[int64]Stock // by product id; as seeded where there is none
+	stock   map[int64]Stock // by product id; without an entry, as seeded
 	orders  int64
 }
 
-// NewMemory makes a store of products numbered from 1. Everything that is asked of it takes latency, as if it were asked of
-// a database; zero or less answers at once.
+// NewMemory makes a store of products numbered from 1. Every call takes latency, as a call of a database would. With
+// zero or less, calls return at once.
 func NewMemory(products int, latency time.Duration) *Memory {
 	return &Memory{
 		products: int64(products), latency: latency,
@@ -31,7 +31,7 @@ func NewMemory(products int, latency time.Duration) *Memory {
 	}
 }
 
-// wait takes as long as a database would.
+// wait waits for the latency of a database.
 func (m *Memory) wait(ctx context.Context) error {
 	if m.latency <= 0 {
 		return nil
@@ -57,7 +57,7 @@ func (m *Memory) Product(ctx context.Context, id int64) (Product, error) {
 	return m.product(id)
 }
 
-// product is a product as it is. The caller holds mu.
+// product is the current state of a product. The caller holds mu.
 func (m *Memory) product(id int64) (Product, error) {
 	if !m.exists(id) {
 		return Product{}, fmt.Errorf("product %d: %w", id, ErrNotFound)
@@ -70,7 +70,7 @@ func (m *Memory) product(id int64) (Product, error) {
 	return p, nil
 }
 
-// exists reports whether there is such a product. The caller holds mu.
+// exists reports whether the product exists. The caller holds mu.
 func (m *Memory) exists(id int64) bool { return id >= 1 && id <= m.products && !m.deleted[id] }
 
 // EditProduct implements Store.
@@ -105,7 +105,7 @@ func (e Edit) apply(p *Product) {
 		p.Price.AmountCents = *e.AmountCents
 	}
 	p.Version++
-	p.UpdatedAt = p.UpdatedAt.Add(time.Second) // not the clock's: a demo can be repeated
+	p.UpdatedAt = p.UpdatedAt.Add(time.Second) // not the clock's, so that a demo can be repeated
 }
 
 // DeleteProduct implements Store.
@@ -122,7 +122,7 @@ func (m *Memory) DeleteProduct(ctx context.Context, id int64) error {
 	return nil
 }
 
-// rank is what listings are sorted by.
+// rank has the sort keys of listings.
 type rank struct{ id, cents int64 }
 
 var sortOrders = map[Sort]func(a, b rank) int{

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// stockOf returns the stock of a product that exists. The caller holds mu.
+// stockOf returns the stock of an existing product. The caller holds mu.
 func (m *Memory) stockOf(id int64) Stock {
 	if stock, ok := m.stock[id]; ok {
 		return stock
@@ -15,7 +15,7 @@ func (m *Memory) stockOf(id int64) Stock {
 	return Stock{SKU: sku(id), OnHand: 100 + id%900, Available: 100 + id%900}
 }
 
-// productOf returns the id of the product that has this sku, or 0. The caller holds mu.
+// productOf returns the id of the product with this sku, or 0. The caller holds mu.
 func (m *Memory) productOf(named string) int64 {
 	id, err := strconv.ParseInt(strings.TrimPrefix(named, "P"), 10, 64)
 	if err != nil || !m.exists(id) || sku(id) != named {

@@ -11,7 +11,7 @@ import (
 // maxCents bounds a price, so that no total overflows.
 const maxCents = 1_000_000_000
 
-// Product is what GET /products/{id} answers.
+// Product is the answer of GET /products/{id}.
 type Product struct {
 	ID           int64    `json:"id"`
 	SKU          string   `json:"sku"`
@@ -32,7 +32,7 @@ type Product struct {
 	UpdatedAt   time.Time `json:"updated_at"`
 }
 
-// Category is where a product belongs.
+// Category is the category of a product.
 type Category struct {
 	ID     int64  `json:"id"`
 	Name   string `json:"name"`
@@ -42,21 +42,21 @@ type Category struct {
 	} `json:"parent"`
 }
 
-// Brand is under whose name a product is sold.
+// Brand is the brand of a product.
 type Brand struct {
 	ID      int64  `json:"id"`
 	Name    string `json:"name"`
 	Country string `json:"country"`
 }
 
-// Supplier is who delivers a product to the shop.
+// Supplier is the supplier of a product.
 type Supplier struct {
 	ID           int64  `json:"id"`
 	Name         string `json:"name"`
 	LeadTimeDays int64  `json:"lead_time_days"`
 }
 
-// Price is what a product costs, tax included.
+// Price is the price of a product, tax included.
 type Price struct {
 	Currency    string `json:"currency"`
 	AmountCents int64  `json:"amount_cents"`
@@ -73,11 +73,11 @@ type Medium struct {
 	Alt string `json:"alt"`
 }
 
-// Reviews sums up what customers said.
+// Reviews sums up the customers' reviews.
 type Reviews struct {
 	Count   int64   `json:"count"`
 	Average float64 `json:"average"` // of one to five stars; 0 without reviews
-	Stars   []int64 `json:"stars"`   // how many gave one star, two, ... five
+	Stars   []int64 `json:"stars"`   // reviews with one star, two, ... five
 }
 
 // Edit changes a product. A nil field stays as it is.
@@ -183,7 +183,7 @@ func productID(r *http.Request) (int64, error) {
 	return id, nil
 }
 
-// Availability says in a word how much of a product can be had.
+// Availability is the available stock of a product in a word.
 func Availability(available int64) string {
 	switch {
 	case available <= 0:
@@ -195,7 +195,7 @@ func Availability(available int64) string {
 	}
 }
 
-// SumUp sums up reviews of which stars says how many gave one star, two, ... five.
+// SumUp sums up reviews. stars has the number of reviews with one star, two, ... five.
 func SumUp(stars []int64) Reviews {
 	r := Reviews{Stars: stars}
 	var sum int64

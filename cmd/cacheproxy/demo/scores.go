@@ -9,17 +9,18 @@ import (
 	"sync"
 )
 
-// maxScores bounds what a shop in memory keeps of its games.
+// maxScores bounds the players that a shop keeps in memory.
 const maxScores = 10_000
 
-// games are what players have scored, as many an API keeps it at first: everything, sorted at each read. The zero value is ready.
+// games are the players' best scores, stored as many an API begins: all in memory, sorted at each read. The zero value
+// is ready.
 type games struct {
 	mu   sync.Mutex
 	best map[string]map[string]float64 // by game and player
 	kept int
 }
 
-// Score is what POST /games/{game}/scores takes.
+// Score is the body of POST /games/{game}/scores.
 type Score struct {
 	Player string   `json:"player"`
 	Score  *float64 `json:"score"`
@@ -56,7 +57,7 @@ func (s *shop) postScore(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// place is one of a board.
+// place is one place of a board.
 type place struct {
 	Rank   int     `json:"rank"`
 	Player string  `json:"player"`
@@ -82,12 +83,12 @@ func (s *shop) getLeaderboard(w http.ResponseWriter, r *http.Request) error {
 //go:embed game.html
 var gamePage []byte
 
-// getGame is a page that shows a board as it changes.
+// getGame serves a page that shows a board as it changes.
 func (s *shop) getGame(w http.ResponseWriter, _ *http.Request) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "max-age=60")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'")
-	_, _ = w.Write(gamePage) // a client that has gone
+	_, _ = w.Write(gamePage) // the client may have gone
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Products belong to categories with these numbers.
+// Categories of products have numbers in this range.
 const firstCategory, lastCategory = 21, 420
 
 var sentences = [...]string{
@@ -21,7 +21,7 @@ var sentences = [...]string{
 
 var countries = [...]string{"DE", "FR", "IT", "PL", "SE"}
 
-// seed returns the product that every shop has under this id before any edit, but for its availability.
+// seed returns the unedited product of an id, without its availability.
 func seed(id int64) Product {
 	brand, supplier := 1+id%500, 1+id%200
 	p := Product{

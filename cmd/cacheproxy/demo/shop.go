@@ -14,21 +14,19 @@ import (
 	"time"
 )
 
-// maxBody is the largest request body, in bytes, that the shop reads.
+// maxBody bounds the request bodies that the shop reads, in bytes.
 const maxBody = 64 << 10
 
 // Options of a shop. The zero value is ready to use.
 type Options struct {
-	// MaxAge is what Cache-Control says of a product. Zero sends no
-	// Cache-Control: how long to keep a copy is then the cache's decision.
+	// MaxAge is the max-age of products in Cache-Control. Zero sends no Cache-Control and leaves the lifetime of copies
+	// to the cache.
 	MaxAge time.Duration
 
-	// Timeout limits one request, waiting for a database connection included.
-	// Zero means five seconds.
+	// Timeout bounds one request, waiting for a database connection included. Zero means five seconds.
 	Timeout time.Duration
 
-	// Log gets the requests that failed for no fault of the client's. Nil
-	// discards them.
+	// Log gets the requests that failed without the client's fault. Nil discards them.
 	Log *slog.Logger
 }
 
@@ -38,7 +36,7 @@ type shop struct {
 	games   games
 }
 
-// New returns the shop's handler. It owns no goroutine.
+// New returns the shop's handler, which has no goroutine of its own.
 func New(store Store, options Options) http.Handler {
 	if options.Timeout == 0 {
 		options.Timeout = 5 * time.Second
@@ -70,7 +68,7 @@ func New(store Store, options Options) http.Handler {
 	return mux
 }
 
-// answer bounds a handler in time and turns its error into a response.
+// answer bounds the time of a handler and turns its error into a response.
 func (s *shop) answer(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), s.options.Timeout)
@@ -78,7 +76,7 @@ func (s *shop) answer(handle func(http.ResponseWriter, *http.Request) error) htt
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		err := handle(w, r.WithContext(ctx))
 		if err == nil || r.Context().Err() != nil {
-			return // answered, or nobody is left to answer
+			return // answered, or the client is gone
 		}
 		status, message := statusOf(err)
 		if status >= 500 {
@@ -87,14 +85,14 @@ func (s *shop) answer(handle func(http.ResponseWriter, *http.Request) error) htt
 		if status == http.StatusServiceUnavailable {
 			w.Header().Set("Retry-After", "1")
 		}
-		if status != http.StatusNotFound { // that nothing is there may be kept like any answer
+		if status != http.StatusNotFound { // caches may keep 404 like any answer
 			w.Header().Set("Cache-Control", "no-store")
 		}
 		writeJSON(w, status, map[string]string{"error": message})
 	})
 }
 
-// statusOf says what a client is told of an error.
+// statusOf is the status and message for an error.
 func statusOf(err error) (status int, message string) {
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -133,8 +131,8 @@ func readJSON(r *http.Request, v any) error {
 	return nil
 }
 
-// serveJSON answers with a representation and its validator; ServeContent
-// evaluates the request's conditions and ranges.
+// serveJSON answers with a representation and its validator. ServeContent evaluates the request's conditions and
+// ranges.
 func serveJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	body, err := encode(v)
 	if err != nil {
@@ -147,8 +145,8 @@ func serveJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	return nil
 }
 
-// writeChanged answers a write with the new representation of location, byte
-// for byte what a GET would answer (RFC 9110, section 8.7).
+// writeChanged answers a write with the new representation of location, byte for byte the content of a GET (RFC 9110,
+// section 8.7).
 func writeChanged(w http.ResponseWriter, location string, v any) error {
 	body, err := encode(v)
 	if err != nil {
@@ -158,7 +156,7 @@ func writeChanged(w http.ResponseWriter, location string, v any) error {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Location", location)
 	h.Set("ETag", etag(body))
-	// A failed write means that the client has gone; nobody is left to tell.
+	// A failed write means that the client is gone.
 	_, _ = w.Write(body)
 	return nil
 }
@@ -166,8 +164,7 @@ func writeChanged(w http.ResponseWriter, location string, v any) error {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// As above: what is encoded here are maps and structs of plain fields, so
-	// only a client that has gone can make it fail.
+	// Encoding cannot fail for maps and structs of plain fields, so an error means that the client is gone.
 	_ = json.NewEncoder(w).Encode(v)
 }
 

@@ -9,7 +9,7 @@ import (
 // maxQuantity bounds one change of stock, so that no sum overflows.
 const maxQuantity = 1_000_000_000
 
-// Stock is what GET /inventory/{sku} answers.
+// Stock is the answer of GET /inventory/{sku}.
 type Stock struct {
 	SKU       string `json:"sku"`
 	OnHand    int64  `json:"on_hand"`

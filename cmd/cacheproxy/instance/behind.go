@@ -22,18 +22,20 @@ import (
 )
 
 const (
-	// learnEvery is how often instances tell each other of routes whose writes are queued, and countEvery how often the queue is counted.
+	// learnEvery is the time between exchanges of the routes with queued writes among instances, and countEvery between
+	// counts of the queue.
 	learnEvery, countEvery = time.Second, 5 * time.Second
-	// routeKept is how long a route is known that no instance has any more.
+	// routeKept is how long a route stays known after the last instance has dropped the route.
 	routeKept = time.Minute
 )
 
-// behind is this instance's part in the queue of writes. It is there wherever there is Valkey, since a write may have queued ones before it
-// that others have accepted. With secrets it flushes as soon as there is a route of any instance whose writes are queued, or was, of which
-// some wait: those in force here decide nothing about that. A nil *behind does nothing.
+// behind is this instance's part in the queue of writes. Every instance with Valkey has one, since a write may have to
+// wait for queued writes that other instances have accepted. With secrets, behind flushes as soon as any instance has,
+// or had, a route with queued writes; the routes in force on this instance do not matter for that. A nil *behind does
+// nothing.
 type behind struct {
 	queue      *queued.Queue
-	sealer     *writebehind.Sealer // nil: without secrets it can neither accept a write nor make one
+	sealer     *writebehind.Sealer // nil: no secrets, so that writes can be neither accepted nor made
 	connection *valkey.Connection
 	i          *Instance
 	metrics    *observe.WriteBehind
@@ -42,10 +44,11 @@ type behind struct {
 	flushing context.Context // ends before the proxy does
 	stop     context.CancelFunc
 	flusher  sync.WaitGroup
-	begun    bool // for run alone
+	begun    bool // only used by run
 }
 
-// newBehind makes the queue where there is Valkey, but no cluster, on which no route may be that needs it.
+// newBehind makes the queue where the configuration has Valkey. A cluster has no queue, and config refuses routes that
+// need one there.
 func newBehind(i *Instance) (*behind, error) {
 	v := i.snapshot.Valkey
 	if v == nil || v.Cluster() {
@@ -59,7 +62,7 @@ func newBehind(i *Instance) (*behind, error) {
 		}
 	}
 	b.queue = queued.New(queued.Options{Connection: b.connection, Prefix: v.Prefix, Instance: i.fleet.name, Observe: i.fleet.observe})
-	b.held.Store(new(observe.QueuedWrites)) // nothing, as far as it is known
+	b.held.Store(new(observe.QueuedWrites)) // empty, until counted
 	b.metrics = i.metrics.WriteBehind(b.held.Load)
 	b.flushing, b.stop = context.WithCancel(context.Background())
 	return b, nil
@@ -72,15 +75,15 @@ func (b *behind) giveTo(o *proxy.Options) {
 	}
 }
 
-// run keeps the connection, appends, learns of routes and flushes until ctx ends.
+// run keeps the connection, appends writes, exchanges routes and flushes until ctx ends.
 func (b *behind) run(ctx context.Context) error {
 	var parts sync.WaitGroup
-	parts.Go(func() { _ = b.connection.Run(ctx) }) // it ends with its context
+	parts.Go(func() { _ = b.connection.Run(ctx) }) // returns when ctx ends
 	parts.Go(func() { _ = b.queue.Run(ctx) })
 	learn, count := time.NewTicker(learnEvery), time.NewTicker(countEvery)
 	defer learn.Stop()
 	defer count.Stop()
-	_ = b.connection.Connect() // what is asked before there is a connection counts as an error of the server; Run goes on trying
+	_ = b.connection.Connect() // failed calls count as errors of the server; Run keeps trying
 	b.learn(ctx)
 	for ctx.Err() == nil {
 		select {
@@ -97,12 +100,12 @@ func (b *behind) run(ctx context.Context) error {
 	return nil
 }
 
-// learn tells the other instances of the routes here, learns of theirs, and begins to flush where there are any.
+// learn tells the other instances of the routes here, learns theirs, and begins to flush once there are any.
 func (b *behind) learn(ctx context.Context) {
 	routes := proxy.BehindOf(b.i.proxy)
 	all, err := b.queue.Register(ctx, routes.Routes(), routeKept)
 	if err != nil {
-		return // writes that may have others before them are refused by those who ask the queue
+		return // requests that ask the queue refuse writes with possible predecessors
 	}
 	routes.Learn(all)
 	if len(all) == 0 || b.begun || b.sealer == nil || b.flushing.Err() != nil {
@@ -126,14 +129,14 @@ func (b *behind) told(route string, state writebehind.State, sinceAccepted time.
 	}
 }
 
-// count asks how much waits.
+// count counts the waiting writes.
 func (b *behind) count(ctx context.Context) {
 	if !b.begun {
 		return
 	}
 	s, err := b.queue.Stats(ctx)
 	if err != nil {
-		return // what was known last stays while the server does not answer
+		return // the last counts stay while the server does not answer
 	}
 	for name := range b.i.generations.current.Load().Behind {
 		b.metrics.Route(name)
@@ -144,7 +147,8 @@ func (b *behind) count(ctx context.Context) {
 	b.held.Store(&observe.QueuedWrites{Depth: s.Depth, Oldest: s.Oldest, Dead: s.Dead})
 }
 
-// end has what is under way end, and gives the partitions to others, before the proxy ends by which writes are made.
+// end finishes running writes and hands the partitions to other instances, before the proxy ends, which makes the
+// writes.
 func (b *behind) end() {
 	if b != nil {
 		b.stop()
@@ -152,8 +156,8 @@ func (b *behind) end() {
 	}
 }
 
-// fits fails where the server cannot promise what a configuration's routes do. A server that does not answer may turn out to: until then
-// no write is accepted.
+// fits fails where the server cannot keep the promises of a configuration's routes. A server that does not answer may
+// turn out to keep them. Until the server answers, no write is accepted.
 func (b *behind) fits(ctx context.Context, s *config.Snapshot) error {
 	if len(s.Behind) == 0 {
 		return nil
@@ -177,7 +181,7 @@ func (b *behind) fits(ctx context.Context, s *config.Snapshot) error {
 	return nil
 }
 
-// refuseMode says what is wrong with a mode.
+// refuseMode returns the fault of an order for a mode.
 func (i *Instance) refuseMode(o admin.ModeOrder) error {
 	now := i.generations.current.Load()
 	if now.Boards[o.Route] != nil && !o.Reset && o.Share < 1 {
@@ -189,7 +193,7 @@ func (i *Instance) refuseMode(o admin.ModeOrder) error {
 	return nil
 }
 
-// admin lets an operator see what waits, and decide about dead letters.
+// admin lets an operator list waiting writes and decide about dead letters.
 func (b *behind) admin(o *admin.Options) {
 	if b == nil {
 		return
@@ -197,12 +201,13 @@ func (b *behind) admin(o *admin.Options) {
 	o.Writes = &admin.Writes{List: b.list, Retry: b.queue.Retry, Drop: b.queue.Drop, Refused: refusedDecision}
 }
 
-// refusedDecision reports whether an operator's decision cannot be carried out for what the write is; other errors are the server's.
+// refusedDecision reports whether the state of the write prevents an operator's decision. Other errors come from the
+// server.
 func refusedDecision(err error) bool {
 	return errors.Is(err, writebehind.ErrUnknown) || errors.Is(err, writebehind.ErrNotDead) || errors.Is(err, writebehind.ErrLater)
 }
 
-// list is what waits, as operators see it: with the method and the target, and without content and header.
+// list lists queued writes for operators: with method and target, without content and header.
 func (b *behind) list(ctx context.Context, dead bool, route string, most int) ([]admin.QueuedWrite, error) {
 	records, err := b.queue.List(ctx, queued.Listed{Dead: dead, Route: route, Most: most})
 	if err != nil {
@@ -214,7 +219,7 @@ func (b *behind) list(ctx context.Context, dead bool, route string, most int) ([
 			ID: r.ID, State: string(r.State), Route: r.Route, Accepted: r.Accepted.UTC(), Attempts: r.Attempts, Status: r.Status, Problem: r.Problem,
 			Blocks: r.State == writebehind.Dead && r.Blocks, Overtaken: r.Overtaken, Sequence: r.Sequence, Next: r.Next.UTC(),
 		}
-		if b.sealer == nil { // the request is for others to see
+		if b.sealer == nil { // an instance without secrets cannot open the request
 			all = append(all, w)
 			continue
 		}

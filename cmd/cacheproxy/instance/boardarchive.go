@@ -10,11 +10,11 @@ import (
 	"cacheproxy/observe"
 )
 
-// boardArchive moves the records of boards to PostgreSQL, where a route has an archive. A nil *boardArchive belongs to an instance without
-// such records, or without a database.
+// boardArchive moves the records of boards to PostgreSQL, for routes with an archive. A nil *boardArchive belongs to an
+// instance without such records, or without a database.
 type boardArchive struct{ *archive.Archiver }
 
-// newBoardArchive makes it. It dials nothing, and without a route that has an archive it never does.
+// newBoardArchive makes the archive without dialing. The archive never dials while no route has an archive.
 func newBoardArchive(i *Instance) *boardArchive {
 	if i.boards == nil || i.boards.records == nil || i.snapshot.Postgres == nil {
 		return nil
@@ -32,7 +32,7 @@ func newBoardArchive(i *Instance) *boardArchive {
 	return &boardArchive{a}
 }
 
-// archiveConfig is what a configuration says of the archive.
+// archiveConfig is the part of a configuration that concerns the archive.
 func archiveConfig(s *config.Snapshot) (c archive.Config) {
 	if s.Postgres == nil {
 		return c
@@ -46,7 +46,7 @@ func archiveConfig(s *config.Snapshot) (c archive.Config) {
 	return c
 }
 
-// fits fails where a configuration asks for an archive that only a restart can begin.
+// fits fails where a configuration has an archive that only a restart can begin.
 func (b *boardArchive) fits(s *config.Snapshot) error {
 	if b == nil && len(archiveConfig(s).Routes) > 0 {
 		return errors.New("a route has leaderboard.archive, which needs a restart with postgres")

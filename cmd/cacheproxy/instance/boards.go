@@ -21,28 +21,30 @@ import (
 	kept "cacheproxy/leaderboard/valkey"
 )
 
-// measureEvery is how often it is asked how much the boards take.
+// measureEvery is the time between measurements of the boards' memory.
 const measureEvery = 30 * time.Second
 
-// boards are the records of boards, and who answers by them. A nil *boards belongs to an instance without any.
+// boards are the records of boards, and the desk that answers requests. A nil *boards belongs to an instance without
+// records.
 type boards struct {
 	desk        *api.Desk
-	records     *kept.Records      // nil: they are in this process
-	connection  *valkey.Connection // to their server; nil likewise
+	records     *kept.Records      // nil: the boards are in this process
+	connection  *valkey.Connection // to the server of records; nil likewise
 	certificate clientCertificate
 	metrics     *observe.Leaderboard
 	held        atomic.Pointer[observe.HeldBoards]
 	i           *Instance
 }
 
-// newBoards makes them where the configuration names a server for them, or has a route that needs one. It dials nothing.
+// newBoards makes the boards where the configuration has a server for them or a route that needs one. newBoards dials
+// nothing.
 func newBoards(i *Instance) *boards {
 	r := i.snapshot.Records
 	if r == nil || !r.Apart && len(i.snapshot.Boards) == 0 {
 		return nil
 	}
 	b := &boards{i: i}
-	b.held.Store(new(observe.HeldBoards)) // nothing, as far as it is known
+	b.held.Store(new(observe.HeldBoards)) // empty, until measured
 	b.metrics = i.metrics.Leaderboard(b.held.Load)
 	if r.Memory {
 		b.desk = api.NewDesk(nil, r.Timeout)
@@ -54,7 +56,7 @@ func newBoards(i *Instance) *boards {
 	return b
 }
 
-// present shows the certificate of a configuration to the server, on connections that are made from now on.
+// present sets the client certificate for new connections to the server.
 func (b *boards) present(r *config.Records) {
 	if b != nil && r != nil {
 		b.certificate.present(r.Server)
@@ -68,7 +70,7 @@ func (b *boards) giveTo(o *proxy.Options) {
 	}
 }
 
-// rules are those of the routes in force.
+// rules lists the rules of the routes in force.
 func (b *boards) rules() (all []*leaderboard.Rules) {
 	now := b.i.generations.current.Load().Boards
 	for _, name := range slices.Sorted(maps.Keys(now)) {
@@ -77,11 +79,11 @@ func (b *boards) rules() (all []*leaderboard.Rules) {
 	return all
 }
 
-// run keeps the connection and what goes over it, and measures, until ctx ends.
+// run keeps the connection and the records, and measures, until ctx ends.
 func (b *boards) run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	if b.records != nil {
-		parts.Go(func() { _ = b.connection.Run(ctx) }) // both end with their context
+		parts.Go(func() { _ = b.connection.Run(ctx) }) // both return when ctx ends
 		parts.Go(func() { _ = b.records.Run(ctx) })
 	}
 	tick := time.NewTicker(measureEvery)
@@ -97,7 +99,7 @@ func (b *boards) run(ctx context.Context) error {
 	return nil
 }
 
-// measure asks how much there is. What was known last of a route stays while the server does not answer.
+// measure measures the boards. The last values of a route stay while the server does not answer.
 func (b *boards) measure(ctx context.Context) {
 	now := &observe.HeldBoards{Boards: map[string]int{}, Bytes: map[string]int64{}}
 	before := b.held.Load()
@@ -118,8 +120,8 @@ func (b *boards) measure(ctx context.Context) {
 	b.held.Store(now)
 }
 
-// fits fails where the server cannot promise what a configuration's routes do. A server that does not answer may turn out to: until then
-// nothing is acknowledged.
+// fits fails where the server cannot keep the promises of a configuration's routes. A server that does not answer may
+// turn out to keep them. Until the server answers, no submission is acknowledged.
 func (b *boards) fits(ctx context.Context, s *config.Snapshot) error {
 	if len(s.Boards) == 0 {
 		return nil
@@ -134,7 +136,7 @@ func (b *boards) fits(ctx context.Context, s *config.Snapshot) error {
 		b.i.log.Warn("the server of records cannot be asked whether it keeps what is written there; until it answers no submission is acknowledged", "error", err)
 		return nil
 	}
-	client, _ := b.connection.Client() // Connect has made it
+	client, _ := b.connection.Client() // Connect has made the client
 	for _, name := range slices.Sorted(maps.Keys(s.Boards)) {
 		err := durable.Check(ctx, client, kept.ProofOf(s.Boards[name].Rules.Durability))
 		if durable.Unfit(err) {

@@ -14,17 +14,18 @@ import (
 	"cacheproxy/observe"
 )
 
-// changes are those of the database behind the APIs, of which a feed tells. A nil *changes belongs to an instance without one.
+// changes has the feed of the changes in the database behind the APIs. A nil *changes belongs to an instance without a
+// feed.
 type changes struct {
 	*feed.Feed
-	maxLag    atomic.Int64 // in nanoseconds: for how long changes may go unseen before the feed is blind
+	maxLag    atomic.Int64 // in nanoseconds: how long changes may go unseen before the feed is blind
 	throttles map[feed.Kind]*observe.Throttle
-	life      context.Context // of the feed, which ends before the instance leaves the fleet
+	life      context.Context // the feed's, which ends before the instance leaves the fleet
 	end       context.CancelFunc
-	ended     chan struct{} // is closed when run has ended
+	ended     chan struct{} // closed when run has returned
 }
 
-// newFeed makes what a configuration asks for. It dials nothing.
+// newFeed makes the feed of the configuration. newFeed dials nothing.
 func (i *Instance) newFeed() *changes {
 	if i.snapshot.Postgres == nil || len(i.snapshot.Postgres.Mappings) == 0 {
 		return nil
@@ -47,7 +48,7 @@ func (i *Instance) newFeed() *changes {
 	return c
 }
 
-// feedFits fails where a configuration has the first feeds of a database that was there for archives alone.
+// feedFits fails where a reload would bring the first feeds of a database that has served archives alone.
 func (i *Instance) feedFits(s *config.Snapshot) error {
 	if i.feed == nil && i.snapshot.Postgres != nil && s.Postgres != nil && len(s.Postgres.Mappings) > 0 {
 		return errors.New("postgres.feeds are the first ones, which needs a restart")
@@ -55,7 +56,7 @@ func (i *Instance) feedFits(s *config.Snapshot) error {
 	return nil
 }
 
-// run consumes until ctx ends, or stop is called.
+// run consumes changes until ctx ends or stop is called.
 func (c *changes) run(ctx context.Context) error {
 	defer close(c.ended)
 	ctx, cancel := context.WithCancel(ctx)
@@ -64,8 +65,8 @@ func (c *changes) run(ctx context.Context) error {
 	return c.Run(ctx)
 }
 
-// stop ends the feed, and returns when it purges nothing more: who has left the fleet does not write into its log. It must not be called
-// before run.
+// stop ends the feed and returns once the feed makes no more purges: an instance that has left the fleet must not write
+// into the log. stop must not be called before run.
 func (c *changes) stop() {
 	if c != nil {
 		c.end()
@@ -78,8 +79,9 @@ func (c *changes) config(s *config.Snapshot) feed.Config {
 	return feed.Config{Source: p.Source, Key: p.Key(), Mappings: p.Mappings, Settle: s.LongestSettle(), Poll: p.Poll, Notify: p.Notify, Logical: p.Logical}
 }
 
-// between prepares for the configuration after another: until it is in force, mappings that are not in both purge the tables' copies. A
-// row that is rendered for the names of one configuration could miss copies of the other.
+// between prepares the change from one configuration to another. Until the new configuration is in force, a mapping
+// that is not in both purges all copies of its table. Names rendered for one configuration could miss copies of the
+// other.
 func (c *changes) between(before, after *config.Snapshot) {
 	if c == nil || before.Postgres == nil || after.Postgres == nil {
 		return
@@ -91,7 +93,7 @@ func (c *changes) between(before, after *config.Snapshot) {
 	c.Reconfigure(common)
 }
 
-// reconfigure puts another configuration in force. That a feed comes or goes waits for a restart.
+// reconfigure puts another configuration in force. Adding or removing the feed as a whole needs a restart.
 func (c *changes) reconfigure(s *config.Snapshot) {
 	if c == nil || s.Postgres == nil {
 		return
@@ -100,7 +102,7 @@ func (c *changes) reconfigure(s *config.Snapshot) {
 	c.Reconfigure(c.config(s))
 }
 
-// blind tells requests whether changes may be unknown; nil: no table feeds their routes.
+// blind returns a func for requests that reports whether changes may be unknown; nil: no table feeds their routes.
 func (c *changes) blind(s *config.Snapshot) func(time.Time) bool {
 	switch {
 	case s.Postgres == nil:
@@ -113,7 +115,7 @@ func (c *changes) blind(s *config.Snapshot) func(time.Time) bool {
 
 func (c *changes) isBlind(now time.Time) bool { return c.Blind(now, time.Duration(c.maxLag.Load())) }
 
-// gauges is what metrics show.
+// gauges is the state of the feed for metrics.
 func (c *changes) gauges() observe.FeedGauges {
 	s := c.State()
 	return observe.FeedGauges{
@@ -122,7 +124,7 @@ func (c *changes) gauges() observe.FeedGauges {
 	}
 }
 
-// feedView is what operators see of it, with the configuration.
+// feedView is the state of the feed in GET /config.
 type feedView struct {
 	Up           bool   `json:"up"`
 	Blind        bool   `json:"blind"`
@@ -142,8 +144,8 @@ func (c *changes) view(now time.Time) *feedView {
 	return &feedView{s.Up, c.isBlind(now), s.Lag.Round(time.Millisecond).String(), s.Waiting, s.Owed, s.Missing, s.Shared, s.Rows}
 }
 
-// first reports whether this is the instance among those that are live which does what one of them is enough for. While they do not agree
-// who is live, several do it, or none for a while.
+// first reports whether this instance does the work that one live instance does for all. While instances disagree on
+// who is live, several may do the work, or none for a while.
 func (f *fleet) first() bool {
 	if f == nil {
 		return true
@@ -152,7 +154,7 @@ func (f *fleet) first() bool {
 	return len(live) == 0 || slices.Min(live) == f.name
 }
 
-// waking is the log for writes of clients, after which rows of the database have changed as well.
+// waking wraps the log for clients' writes, after which rows of the database have changed as well.
 func (c *changes) waking(log invalidation.Log) invalidation.Log {
 	if c == nil {
 		return log
@@ -160,9 +162,10 @@ func (c *changes) waking(log invalidation.Log) invalidation.Log {
 	return wakingLog{log, c.Feed}
 }
 
-// wakingLog has the feed look when a write has succeeded, while its own invalidation is confirmed: the echo of the write, a row of the
-// outbox that names the same, is then consumed before the client has its answer, and not when the next copy is there. A row that comes into
-// sight later, or is not consumed in time, costs that copy, since nothing proves that it was there before the fetch.
+// wakingLog has the feed query the database when a write has succeeded, while the write's own invalidation is being
+// confirmed. The database echoes the write as a row in the outbox with the same names. The feed then consumes the row
+// before the client has its answer, rather than after the next copy is stored. A row that becomes visible later, or is
+// not consumed in time, costs that copy: nothing proves that the row was there before the fetch.
 type wakingLog struct {
 	invalidation.Log
 	feed *feed.Feed
@@ -185,10 +188,10 @@ func (w wakingLog) End(ctx context.Context, f *invalidation.Fence, o invalidatio
 	return r, w.awaited(ctx, done, o, err)
 }
 
-// echoWait is how long the answer to a write waits at most until its echo is consumed.
+// echoWait bounds how long the answer to a write waits for the feed to consume the write's echo.
 const echoWait = 25 * time.Millisecond
 
-// awaited waits for the look that a write has asked for, where the write succeeded. It returns err.
+// awaited waits for the feed's query after a write that succeeded, and returns err.
 func (w wakingLog) awaited(ctx context.Context, done <-chan struct{}, o invalidation.Order, err error) error {
 	if err != nil || o.Wait != invalidation.WaitAll {
 		return err

@@ -7,13 +7,13 @@ import (
 	"cacheproxy/invalidation/valkey"
 )
 
-// clientCertificate is what a server of copies or records is shown on connections that are made from now on. The zero value is none. It is safe for
-// concurrent use.
+// clientCertificate is the certificate that new connections show to a server of copies or records. The zero value is no
+// certificate. clientCertificate is safe for concurrent use.
 type clientCertificate struct {
 	now atomic.Pointer[tls.Certificate]
 }
 
-// of is a server whose connections show what present was given last.
+// of is the server s, with connections that show the certificate last given to present.
 func (c *clientCertificate) of(s valkey.Server) valkey.Server {
 	if s.TLS != nil {
 		c.present(s)
@@ -23,7 +23,7 @@ func (c *clientCertificate) of(s valkey.Server) valkey.Server {
 	return s
 }
 
-// present takes over the certificate of a configuration, where it has one.
+// present takes the certificate of a configuration, if any.
 func (c *clientCertificate) present(s valkey.Server) {
 	if s.TLS != nil && len(s.TLS.Certificates) > 0 {
 		c.now.Store(&s.TLS.Certificates[0])

@@ -11,15 +11,15 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// failing is what the log says of an upstream whose answers are errors: a few lines a minute, where all of them are. Safe for
-// concurrent use.
+// failing logs the answers of an upstream that are errors: a few lines a minute, even where all answers are errors.
+// Safe for concurrent use.
 type failing struct {
 	log      *slog.Logger
 	upstream string
 	lines    observe.Throttle
 }
 
-// failingOf is that of the upstream of that name. The caller holds u.mu.
+// failingOf is the failing of the upstream with that name. The caller holds u.mu.
 func (u *upstreams) failingOf(name string) *failing {
 	if u.failures == nil {
 		u.failures = map[string]*failing{}
@@ -30,7 +30,7 @@ func (u *upstreams) failingOf(name string) *failing {
 	return u.failures[name]
 }
 
-// add tells of one such answer, to a request of a route.
+// add logs one error answer to a request of a route.
 func (f *failing) add(res *http.Response, route string, now time.Time) {
 	ok, skipped := f.lines.Pass(now)
 	if !ok {
@@ -41,7 +41,8 @@ func (f *failing) add(res *http.Response, route string, now time.Time) {
 		"route", route, "method", asked.Method, "path", pathOf(asked.URL), "request_id", asked.Header.Get("X-Request-Id"), "more_since_last", skipped)
 }
 
-// pathOf is the path as it went out, which a target keeps in its opaque part. A query may be personal.
+// pathOf is the path as sent, which a target may keep in its opaque part. The query is left out, since it may be
+// personal.
 func pathOf(target *url.URL) string {
 	sent := target.RequestURI()
 	if u, err := url.ParseRequestURI(sent); err == nil {
@@ -51,7 +52,7 @@ func pathOf(target *url.URL) string {
 	return path
 }
 
-// rest tells of the errors that had no line, when none has come since that would tell.
+// rest logs the number of errors without a line, when no later error has reported the number.
 func (f *failing) rest(now time.Time) {
 	if skipped := f.lines.Rest(now); skipped > 0 {
 		f.log.Warn("upstream has answered with more errors than have a line", "upstream", f.upstream, "more_since_last", skipped)

@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// fileLimit is how many files the process may have open. Go raises it to the hard limit at start.
+// fileLimit is how many files the process may have open. Go raises the limit to the hard limit at start.
 func fileLimit() (int, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -27,28 +27,28 @@ import (
 )
 
 const (
-	// dataSockets is how many sockets copies go over, for each node, as a power of two.
+	// dataSockets is the number of sockets for copies to each node, as a power of two.
 	dataSockets = 2
-	// firstContact is how long a start waits for the server before it goes on without it, and requiredContact before it fails
-	// where it may not.
+	// firstContact is how long a start waits for the server before going on without it. requiredContact is how long a
+	// start waits that must have the server, before it fails.
 	firstContact, requiredContact = 2 * time.Second, 10 * time.Second
-	// look is how often the lease is looked at, and who is there.
+	// look is the time between two looks at the lease and the live instances.
 	look = 100 * time.Millisecond
-	// noticed is the part of a lease after which every instance has asked who is there.
+	// noticed is the part of a lease, a fifth, after which every instance has asked who is live.
 	noticed = 5
-	// parting is what an instance has at least to take its leave, after however long its last requests took.
+	// parting is the least time that an instance has for leaving the fleet, however long its last requests took.
 	parting = time.Second
 )
 
-// fleet is this instance's part in what several instances share: the server, the log on it, and the copies there. A nil
-// *fleet belongs to a process that runs alone.
+// fleet is this instance's part in what several instances share: the server, the log on the server, and the copies
+// there. A nil *fleet belongs to a process that runs alone.
 type fleet struct {
 	settings      *config.Valkey
 	name          string // of this instance
 	log           *slog.Logger
 	patience      time.Duration      // of a start, for the server
-	server        valkey.Server      // with the certificate that is in force
-	control, data *valkey.Connection // heartbeats do not wait for bodies
+	server        valkey.Server      // with the certificate in force
+	control, data *valkey.Connection // two connections, so that heartbeats do not wait for bodies
 	signer        *valkey.Signer     // nil: nothing is signed
 	entries       *valkey.Log
 	holdings      *holdings
@@ -57,16 +57,16 @@ type fleet struct {
 	below         sharedCopies
 	certificate   clientCertificate
 
-	blind   atomic.Bool   // the log cannot be followed, as long as there was no lease
+	blind   atomic.Bool   // the log could not be followed at the start, and no lease has come since
 	shares  bool          // an upstream has a limit for all instances together
-	lapsed  atomic.Uint64 // how often the lease has
-	onEmpty func()        // is called when the server has lost its data
+	lapsed  atomic.Uint64 // number of times that the lease has lapsed
+	onEmpty func()        // called when the server has lost its data
 
-	wires      sync.WaitGroup // what keeps the connections
+	wires      sync.WaitGroup // the goroutines of the connections
 	disconnect context.CancelFunc
 }
 
-// newFleet makes what a configuration asks for. It dials nothing.
+// newFleet makes the fleet of a configuration. newFleet dials nothing.
 func newFleet(v *config.Valkey, i *Instance) *fleet {
 	f := &fleet{settings: v, name: uniqueName(v.Instance), log: i.log, patience: firstContact, disconnect: func() {}}
 	if v.Required {
@@ -89,7 +89,7 @@ func newFleet(v *config.Valkey, i *Instance) *fleet {
 	return f
 }
 
-// heed takes in notices of the log.
+// heed passes notices of the log to their receivers.
 func (f *fleet) heed(i *Instance) func(invalidation.Notice) {
 	return func(n invalidation.Notice) {
 		if !f.holdings.heed(n) {
@@ -98,8 +98,8 @@ func (f *fleet) heed(i *Instance) func(invalidation.Notice) {
 	}
 }
 
-// giveTo lets a proxy share with the others: their lease, claims, and locks of writes, on the connection of bodies, since there is one
-// wherever the fleet is, and a lock may miss renewals.
+// giveTo lets a proxy share the lease, the claims and the locks of writes. The locks use the data connection: the fleet
+// always has one, and a lock can bear missing a renewal.
 func (f *fleet) giveTo(o *proxy.Options) {
 	if f != nil {
 		o.Lease, o.Claims, o.MayHold = f.lease, f.below.claims, f.holdings.mayHold
@@ -115,8 +115,8 @@ func (f *fleet) change(ctx context.Context, routes []*policy.Route, put func(ane
 	return f.holdings.change(ctx, routes, put)
 }
 
-// uniqueName is a name that no other process has, and none will: who acknowledges a purge must be told apart from who comes
-// after it.
+// uniqueName makes a name that no other process has or will have: the acknowledgements of a purge must tell an instance
+// from its successor.
 func uniqueName(name string) string {
 	if name == "" {
 		name = hostname()
@@ -132,14 +132,14 @@ func hostname() string {
 	return name
 }
 
-// present shows the certificate of a configuration to the server, on connections that are made from now on.
+// present sets the client certificate for new connections to the server.
 func (f *fleet) present(v *config.Valkey) {
 	if f != nil && v != nil {
 		f.certificate.present(v.Server)
 	}
 }
 
-// observe counts what became of an operation on the server.
+// observe counts an operation on the server.
 func (f *fleet) observe(op string, took time.Duration, err error) {
 	f.metrics.Observe(op, took, inspect.Kind(err))
 }
@@ -147,7 +147,7 @@ func (f *fleet) observe(op string, took time.Duration, err error) {
 // leased reports whether this instance has news of purges.
 func (f *fleet) leased(now time.Time) bool { return f == nil || f.lease.Valid(now) }
 
-// ready says what keeps an instance that serves from being ready.
+// ready returns the reason that a serving instance is not ready.
 func (f *fleet) ready() error {
 	switch {
 	case f == nil || !f.blind.Load():
@@ -166,7 +166,7 @@ func (f *fleet) limit(maxObject int64) {
 	}
 }
 
-// tiers are below memory.
+// tiers are the store tiers below memory.
 func (f *fleet) tiers() []store.Tier {
 	if f == nil {
 		return nil
@@ -174,13 +174,13 @@ func (f *fleet) tiers() []store.Tier {
 	return []store.Tier{f.below.tier}
 }
 
-// confirmTimeout is longer than the log itself tries to have a purge confirmed: it has to find silent instances dead, and
-// anew after a connection that was made anew.
+// confirmTimeout is longer than the log tries to have a purge confirmed. The log has to declare silent instances dead,
+// and has to begin again after a new connection.
 func (f *fleet) confirmTimeout() time.Duration {
 	return 3*f.silence() + time.Second
 }
 
-// silence is for how long an instance that is not heard of may still use copies, as far as this one knows.
+// silence is how long an instance without contact may still use copies, as far as this instance knows.
 func (f *fleet) silence() time.Duration {
 	if f == nil {
 		return 0
@@ -188,25 +188,28 @@ func (f *fleet) silence() time.Duration {
 	return f.entries.LeaseTimeout()
 }
 
-// emptied has f called whenever the server has lost its data. It must be called before the fleet runs.
+// emptied sets a func to call whenever the server has lost its data. emptied must be called before the fleet runs.
 func (f *fleet) emptied(do func()) {
 	if f != nil {
 		f.onEmpty = do
 	}
 }
 
-// open begins to connect, and keeps the connections until close.
+// open starts the connections, which run until close.
 func (f *fleet) open() {
 	var wires context.Context
 	wires, f.disconnect = context.WithCancel(context.Background())
-	f.wires.Go(func() { _ = f.control.Run(wires) }) // it ends with its context
+	f.wires.Go(func() { _ = f.control.Run(wires) }) // returns when wires ends
 	f.wires.Go(func() { _ = f.data.Run(wires) })
 }
 
-// await waits until the log is followed and copies may be used: an instance that takes requests before that sends them all to the
-// origins. The first lease comes when nobody else can know of a purge that the log has lost, which takes as long as leases do where
-// nobody vouches for the log. await fails where the configuration demands the server and it is not to be had. At a server that is there
-// and does not say its name the instance would never use a copy, and nobody would know why: it serves, and is not ready.
+// await waits until this instance follows the log and may use copies. An instance that takes requests earlier sends all
+// of them to the origins. The first lease comes once no other instance can know of a purge that the log has lost. Where
+// no instance vouches for the log, that takes as long as a lease lasts.
+//
+// await fails where the configuration requires the server and the server cannot be reached. With a server that does not
+// tell its identity, the instance would never use a copy, and no one would notice. At such a server the instance serves
+// and is not ready.
 func (f *fleet) await(ctx context.Context) error {
 	if f == nil {
 		return nil
@@ -235,14 +238,14 @@ func (f *fleet) await(ctx context.Context) error {
 	f.log.Info("Valkey answers", "server", f.settings.Shown(), "instances", f.entries.Instances())
 	f.awaitLease(ctx)
 	if f.shares && f.entries.Instances() > 1 {
-		// Until the others have noticed, and have given up what is this one's share of the origins.
+		// By then the other instances have noticed this one and have given up its share of the origins.
 		pause(ctx, f.settings.Lease/noticed+2*look)
 	}
 	return nil
 }
 
-// awaitLease waits for the first lease: for twice as long as leases are waited for, since an instance that does not say what it knows
-// has to be found dead first.
+// awaitLease waits for the first lease, for up to twice the time that leases take: an instance that does not say what
+// it knows has to be declared dead first.
 func (f *fleet) awaitLease(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -259,7 +262,7 @@ func (f *fleet) awaitLease(ctx context.Context) {
 	}
 }
 
-// without says that the server cannot be had, which is an error where the configuration demands it.
+// without reports that the server cannot be reached, which is an error where the configuration requires the server.
 func (f *fleet) without(why error) error {
 	if f.settings.Required {
 		return fmt.Errorf("valkey.required is true, and after %v there is no working connection to %s: %w", f.patience, f.settings.Shown(), why)
@@ -278,7 +281,7 @@ func (f *fleet) connected() bool {
 	return true
 }
 
-// why says what keeps this instance from following the log.
+// why is the reason that this instance does not follow the log.
 func (f *fleet) why() error {
 	if err := f.control.Connect(); err != nil {
 		return err
@@ -292,8 +295,8 @@ func (f *fleet) why() error {
 	return fmt.Errorf("it answers, but the log on it cannot be followed; cacheproxy check --live says what is missing")
 }
 
-// leave takes this instance out of the fleet, after its last request was answered: first what is not recorded yet, so that
-// nothing that was promised is lost, then its name, so that nobody waits for it.
+// leave takes this instance out of the fleet after its last answer. leave first records the pending entries, so that no
+// promise is lost, and then removes the instance's name, so that no purge waits for the instance.
 func (f *fleet) leave(by time.Time) {
 	if f == nil {
 		return
@@ -308,14 +311,15 @@ func (f *fleet) leave(by time.Time) {
 	}
 }
 
-// leaveIfThere is leave for an instance that has not served, and may not have met anybody who would wait for it.
+// leaveIfThere is leave for an instance that has not served. Other instances wait for such an instance only if it has
+// followed the log.
 func (f *fleet) leaveIfThere() {
 	if f != nil && f.connected() && f.entries.Alive() {
 		f.leave(time.Now())
 	}
 }
 
-// close ends the connections, after everything that uses them.
+// close ends the connections. Every user of the connections must have ended.
 func (f *fleet) close() {
 	if f != nil {
 		f.disconnect()

@@ -7,8 +7,8 @@ import (
 	"cacheproxy/observe"
 )
 
-// watch looks at the lease and at who is there until ctx ends, and tells count how many instances are live whenever that
-// changes.
+// watch looks at the lease and the live instances until ctx ends. count is called with the number of instances whenever
+// that number changes.
 func (f *fleet) watch(ctx context.Context, count func(instances int)) error {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
@@ -25,7 +25,7 @@ func (f *fleet) watch(ctx context.Context, count func(instances int)) error {
 	}
 }
 
-// watchLease tells of a lease that came or went since it was last looked at.
+// watchLease logs a change of the lease since the last look.
 func (f *fleet) watchLease(held bool) bool {
 	holds := f.leased(time.Now())
 	switch {
@@ -38,7 +38,7 @@ func (f *fleet) watchLease(held bool) bool {
 	return holds
 }
 
-// watchHistory has copies written to a server that has lost them with the log.
+// watchHistory has copies written again to a server that has lost its log, and the copies with the log.
 func (f *fleet) watchHistory(before string) string {
 	now := f.entries.State().History
 	if before != "" && now != before {
@@ -48,7 +48,7 @@ func (f *fleet) watchHistory(before string) string {
 	return now
 }
 
-// watchInstances tells how many instances count when it is not what it was.
+// watchInstances reports the number of instances that count when the number has changed.
 func (f *fleet) watchInstances(heads *headcount, count func(int)) {
 	before, live := heads.counted, f.entries.Instances()
 	if now := heads.see(live, time.Now()); now != before {
@@ -57,12 +57,12 @@ func (f *fleet) watchInstances(heads *headcount, count func(int)) {
 	}
 }
 
-// gauges is what metrics show.
+// gauges is the state of the fleet for metrics.
 func (f *fleet) gauges() observe.FleetGauges {
 	s := f.entries.State()
 	lag := s.Lag
 	if lag < 0 {
-		lag = time.Since(started) // it never had anything
+		lag = time.Since(started) // the ledger was never up to date
 	}
 	return observe.FleetGauges{
 		Lag: lag, Lease: f.leased(time.Now()), Lapsed: f.lapsed.Load(), Instances: len(s.Instances),
@@ -70,7 +70,7 @@ func (f *fleet) gauges() observe.FleetGauges {
 	}
 }
 
-// fleetView is what operators see of it, with the configuration.
+// fleetView is the state of the fleet in GET /config.
 type fleetView struct {
 	Instance  string   `json:"instance"`
 	Connected bool     `json:"connected"`
@@ -78,7 +78,7 @@ type fleetView struct {
 	History   string   `json:"history"`
 	Position  uint64   `json:"position"`
 	Behind    uint64   `json:"behind"`
-	Contact   string   `json:"last_contact,omitempty"` // how long ago; empty: never
+	Contact   string   `json:"last_contact,omitempty"` // time since the last contact; empty: never
 	Instances []string `json:"instances"`
 	Floor     uint64   `json:"floor"`
 	Members   int      `json:"members"`

@@ -6,26 +6,27 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// headcount is how many instances share what an origin may have at work. More are heeded at once. Fewer have to have been
-// fewer for a while: a server that has come back empty hears from one after another, one that is not heard of may go on with
-// the share that it had, and one that has just started must not have its share before the others have given it up.
+// headcount is how many instances share the limit of an origin. A larger number counts at once. A smaller number counts
+// only after it has stayed smaller for settle, for three reasons. A server that has come back empty hears from one
+// instance after another. An instance without contact may still use its share. An instance that has just started must
+// not use its share before the others have given it up.
 type headcount struct {
-	settle  time.Duration // how long that is
+	settle  time.Duration // how long the number must stay smaller
 	counted int
-	since   time.Time // since when there are fewer; zero: there are not
-	most    int       // that there were since then
+	since   time.Time // since when the number is smaller; zero: it is not
+	most    int       // largest number since then
 }
 
 func newHeadcount(settle time.Duration) headcount {
 	return headcount{settle: settle, counted: upstream.AssumedInstances}
 }
 
-// see takes in how many are live, and says how many count.
+// see takes the number of live instances and returns the number that counts.
 func (h *headcount) see(live int, now time.Time) int {
 	switch {
 	case live >= h.counted:
 		h.counted, h.since = live, time.Time{}
-	case live < 1: // there is no news
+	case live < 1: // no news
 		h.since = time.Time{}
 	case h.since.IsZero():
 		h.since, h.most = now, live

@@ -18,39 +18,40 @@ import (
 )
 
 const (
-	// aboutHoldings begins the subject of notices about what there may be copies of; the digest of the Holdings follows.
+	// aboutHoldings begins the subject of notices about holdings; the digest of the Holdings follows.
 	aboutHoldings = "holds/"
 	// The body of such a notice is one of these words, a line feed, and the Holdings as text.
 	begins = "begins"
 	whole  = "whole"
-	// mostHoldings is how many of them are told apart. With more, every write is told to all.
+	// mostHoldings bounds the Holdings that are told apart. With more, every write is told to all instances.
 	mostHoldings = 64
 )
 
-// holdings are what the copies of a fleet can be of, as its instances tell each other in notices of the log (fleet R18): so a write that
-// concerns no copy needs no entry. What was told once stays as long as the log, since copies on the server outlast the instances that
-// put them there.
+// holdings are what the copies of a fleet can be of, as its instances announce to each other in notices of the log
+// (fleet R18). A write that concerns no copy then needs no entry. A notice stays as long as the log, since copies on
+// the server outlast the instances that stored them.
 //
-// An instance tells what its routes can have copies of before it has any, and takes no lease before all others know it (establish). Where
-// others have left out entries by then, which they could only do knowing nothing of these routes, the routes begin without copies. Only
-// then the notice says that it is whole, and who comes after with the same routes finds that all has been heeded, and goes on with
-// the copies on the server.
+// An instance announces what its routes can have copies of before it has any copy, and takes no lease before all other
+// instances know (establish). Until then, instances without that knowledge may have left out entries of writes. Where
+// they may have, the routes begin without copies. Only afterwards the instance sends a second notice with the word
+// whole. An instance that comes later with the same routes finds that notice and uses the copies on the server at once.
 type holdings struct {
 	entries teller
 	lease   *invalidation.Lease
 	log     *slog.Logger
 
-	// changing is held while routes are told of and put in force, across the waiting for the log: neither may go by what the other is
-	// about to change.
+	// changing is held by change and begin from the announcement of routes until they are in force, also while waiting
+	// for the log. Otherwise begin could announce routes that change is replacing.
 	changing lockorder.Mutex[lockorder.Holdings]
 	routes   atomic.Pointer[[]*policy.Route] // in force; written with changing held
-	told     atomic.Pointer[told]            // written by the goroutine that follows the log alone
-	lacking  chan struct{}                   // has room for one: something that was told is not any more
-	// released says that the lease is not withheld. Nothing that was told is missing then, but for what lacking is about.
+	told     atomic.Pointer[told]            // only written by the goroutine that follows the log
+	lacking  chan struct{}                   // capacity 1; wakes run after a notice has been lost
+	// released: the lease is not withheld. The routes in force are then announced in full, unless lacking has been
+	// signalled.
 	released atomic.Bool
 }
 
-// teller is the log, as holdings use it.
+// teller is the log, as far as holdings use it.
 type teller interface {
 	Announce(context.Context, invalidation.Notice) (invalidation.Receipt, error)
 	Invalidate(context.Context, invalidation.Order) (invalidation.Receipt, error)
@@ -61,21 +62,21 @@ type teller interface {
 	Instances() int
 }
 
-// told is what was told up to some entry of the log. It is immutable.
+// told is the content of all notices up to some entry of the log. told is immutable.
 type told struct {
 	by    map[string]one // by subject
 	all   []*policy.Holdings
 	whole []*policy.Holdings
 }
 
-// one is one notice, and how it found those before it.
+// one is one notice, and whether others preceded it.
 type one struct {
 	*policy.Holdings
 	whole bool
-	alone bool // nothing else had been told: nobody has left out an entry
+	alone bool // no other notice preceded this one: no instance has left out an entry
 }
 
-// newHoldings withholds the lease, until run has told of the routes.
+// newHoldings withholds the lease until run has announced the routes.
 func newHoldings(entries teller, lease *invalidation.Lease, routes []*policy.Route, log *slog.Logger) *holdings {
 	h := &holdings{entries: entries, lease: lease, log: log, lacking: make(chan struct{}, 1)}
 	h.told.Store(&told{})
@@ -84,8 +85,8 @@ func newHoldings(entries teller, lease *invalidation.Lease, routes []*policy.Rou
 	return h
 }
 
-// heed takes in a notice, in the order of the log, and says whether it is one about holdings. A notice that is not understood stands for
-// copies of everything.
+// heed takes a notice, in the order of the log, and reports whether the notice is about holdings. A notice that cannot
+// be parsed stands for copies of everything.
 func (h *holdings) heed(n invalidation.Notice) bool {
 	if !strings.HasPrefix(n.Subject, aboutHoldings) {
 		return false
@@ -121,8 +122,8 @@ func (h *holdings) heed(n invalidation.Notice) bool {
 	return true
 }
 
-// check takes the lease back where routes in force may have copies that nobody was told of, as after another log has taken the place of the
-// one in which it stood.
+// check withholds the lease again where routes in force may have copies that no notice announces. That happens when
+// another log has replaced the log that had the notice.
 func (h *holdings) check() {
 	if len(h.told.Load().lacks(*h.routes.Load())) > 0 {
 		h.withhold()
@@ -138,7 +139,7 @@ func (h *holdings) withhold() {
 	}
 }
 
-// lacks are the routes that may have copies which nobody was told of.
+// lacks lists the routes that may have copies which no notice announces.
 func (t *told) lacks(routes []*policy.Route) (names []string) {
 	own := policy.HoldingsOf(routes)
 	for _, r := range routes {
@@ -149,8 +150,8 @@ func (t *told) lacks(routes []*policy.Route) (names []string) {
 	return names
 }
 
-// mayHold is proxy.Options.MayHold. The lease is looked at last, and by a clock that is read after all else: while it holds, no instance
-// can have copies that this one has not been told of.
+// mayHold is proxy.Options.MayHold. mayHold reads the clock after all other state, and checks the lease last. While the
+// lease is valid at that time, no instance can have copies that this instance does not know of.
 func (h *holdings) mayHold(members []policy.Member) bool {
 	t := h.told.Load()
 	if len(t.all) == 0 || len(t.all) > mostHoldings || !h.entries.AllTell() {
@@ -164,8 +165,8 @@ func (h *holdings) mayHold(members []policy.Member) bool {
 	return !h.lease.Valid(time.Now())
 }
 
-// establish tells the others what routes can have copies of, which they know when it returns. The routes that are named have to begin
-// without copies, and then finish has to be called; nil: there is nothing to be done.
+// establish announces what routes can have copies of. On return all other instances know. The routes in anew have to
+// begin without copies, and finish has to be called after that. A nil finish: nothing is left to do.
 func (h *holdings) establish(ctx context.Context, routes []*policy.Route) (anew []string, finish func(context.Context) error, err error) {
 	if len(h.told.Load().lacks(routes)) == 0 {
 		return nil, nil, nil
@@ -192,8 +193,9 @@ func (h *holdings) establish(ctx context.Context, routes []*policy.Route) (anew 
 	return anew, finish, nil
 }
 
-// change puts other routes in force, which are told of before. put gets the names of those that have to begin without copies. Where
-// the lease is withheld no copy is used, and run tells of the routes that are in force when it can.
+// change announces routes and then puts them in force. put gets the names of routes that have to begin without copies.
+// While the lease is withheld no copy is used: change then puts the routes in force at once, and run announces them
+// when it can.
 func (h *holdings) change(ctx context.Context, routes []*policy.Route, put func(anew []string) error) error {
 	h.changing.Lock()
 	defer h.changing.Unlock()
@@ -222,11 +224,11 @@ func (h *holdings) change(ctx context.Context, routes []*policy.Route, put func(
 	return nil
 }
 
-// run has the routes in force told of, at the start and whenever the log has lost that, and lets the instance have its lease then. It
-// ends with ctx.
+// run announces the routes in force, at the start and whenever the log has lost the notice, and then releases the
+// lease. run ends with ctx.
 func (h *holdings) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		wait := 10 * time.Millisecond // for what was told before
+		wait := 10 * time.Millisecond // for the notices of earlier instances
 		if h.entries.Instances() > 0 {
 			switch err := h.begin(ctx); {
 			case err == nil:
@@ -245,7 +247,7 @@ func (h *holdings) run(ctx context.Context) error {
 	return nil
 }
 
-// begin is one attempt to tell of the routes in force, after which the lease is not withheld.
+// begin is one attempt to announce the routes in force. On success the lease is released.
 func (h *holdings) begin(ctx context.Context) error {
 	h.changing.Lock()
 	defer h.changing.Unlock()
@@ -270,6 +272,6 @@ func (h *holdings) begin(ctx context.Context) error {
 	}
 	h.released.Store(true)
 	h.entries.Release()
-	h.check() // what has come meanwhile found the lease withheld
+	h.check() // a notice that came before Release could not withhold the lease
 	return nil
 }

@@ -24,31 +24,31 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxAdminConnections is how many connections operators, probes and whoever scrapes metrics may have: few, so that nobody
-// who reaches the port can take the files that clients need.
+// maxAdminConnections bounds the connections of operators, probes and scrapers. The bound is low, so that a caller who
+// reaches the port cannot use up the files that clients need.
 const maxAdminConnections = 128
 
-// adminTimeout is how long an operator's call may be silent while it comes, and half of how long nothing may be taken of its answer:
-// calls are short, and who asks is near.
+// adminTimeout is how long an operator's call may be silent while it arrives. The caller may take nothing of the answer
+// for twice as long. Calls are short and callers are near, so both can be short.
 const adminTimeout = 5 * time.Second
 
-// started is when the process began, as near as it can know.
+// started is about when the process began.
 var started = time.Now()
 
-// Options are what an instance is made of.
+// Options are the parts of an instance.
 type Options struct {
-	Config    *config.Snapshot // as it is at the start
-	Source    *config.Source   // of Config, for reloads; nil: there is nothing to read again
-	Logs      *Logs            // which its owner runs, from before New until after Serve
-	Level     *slog.LevelVar   // of Logs, which reloads set; nil: it stays as it is
+	Config    *config.Snapshot // at the start
+	Source    *config.Source   // of Config, for reloads; nil: reloads have no source
+	Logs      *Logs            // run by its owner, from before New until after Serve
+	Level     *slog.LevelVar   // of Logs, set by reloads; nil: the level never changes
 	AccessLog io.Writer
-	Hangup    <-chan os.Signal // asks for a reload; nil: nobody does
-	Build     string           // which build of the program this is
+	Hangup    <-chan os.Signal // asks for a reload; nil: no signal does
+	Build     string           // version of the program
 }
 
 // Instance is one running proxy: its listeners and everything behind them.
 type Instance struct {
-	snapshot *config.Snapshot // as it was at the start: for what a reload cannot change
+	snapshot *config.Snapshot // of the start: for settings that a reload cannot change
 	log      *slog.Logger
 	logs     *Logs
 	build    string
@@ -56,17 +56,17 @@ type Instance struct {
 	ledger   *invalidation.Ledger
 	entries  entries       // the log of invalidations
 	fleet    *fleet        // nil: this process runs alone
-	feed     *changes      // nil: no database tells of changes
+	feed     *changes      // nil: no database reports changes
 	behind   *behind       // nil: no writes are queued
-	boards   *boards       // nil: no route keeps any
-	archive  *boardArchive // of boards; nil: there is none
+	boards   *boards       // nil: no route keeps boards
+	archive  *boardArchive // of boards; nil: none
 	switches *switches
 	lines    *observe.LineWriter // of the access log
 	tracer   *observe.Tracer     // nil: no traces
 	proxy    *proxy.Proxy
 	access   *observe.AccessLog
 	memory   *store.Memory
-	// heapFloor is never looked at; see the constant. Written by boundMemory.
+	// The content of heapFloor is never used; see the constant. Written by boundMemory.
 	heapFloor []byte
 	data      *http.Server
 	operator  *http.Server
@@ -75,16 +75,16 @@ type Instance struct {
 
 	upstreams   upstreams
 	generations generations
-	hangup      <-chan os.Signal // asks for a reload; nil: nobody does
+	hangup      <-chan os.Signal // asks for a reload; nil: no signal does
 
 	dataListener, adminListener net.Listener
-	// certificate and adminCertificate are the listeners'; nil: cleartext.
+	// certificate and adminCertificate are the listeners' certificates; nil: cleartext.
 	certificate, adminCertificate *server.Certificate
 	connections, adminConnections *server.Connections
-	accepting                     *server.Listener // takes in those of the data listener
+	accepting                     *server.Listener // the data listener with its connection limits
 }
 
-// New builds a proxy from a configuration. It opens no socket and starts no goroutine.
+// New builds a proxy from a configuration. New opens no socket and starts no goroutine.
 func New(o Options) (*Instance, error) {
 	s, log := o.Config, o.Logs.Program
 	i := &Instance{
@@ -140,13 +140,13 @@ func New(o Options) (*Instance, error) {
 	return i, nil
 }
 
-// entries is the log of invalidations: of this process alone, or of all instances.
+// entries is the log of invalidations, of this process alone or of all instances.
 type entries interface {
 	invalidation.Log
 	Run(ctx context.Context) error
 }
 
-// newEntries makes the log, and the fleet where there is one.
+// newEntries makes the log, and the fleet if the configuration has one.
 func (i *Instance) newEntries() entries {
 	if i.snapshot.Valkey != nil {
 		i.fleet = newFleet(i.snapshot.Valkey, i)
@@ -194,7 +194,7 @@ func certificateOf(t *config.TLS) *server.Certificate {
 	return server.NewCertificate(t.Certificate, t.MinVersion)
 }
 
-// Run opens the sockets that the configuration names and serves on them; see Serve.
+// Run opens the sockets of the configuration and serves on them; see Serve.
 func (i *Instance) Run(ctx context.Context) error {
 	if err := i.listen(); err != nil {
 		return err
@@ -202,9 +202,9 @@ func (i *Instance) Run(ctx context.Context) error {
 	return i.Serve(ctx, i.dataListener, i.adminListener)
 }
 
-// Serve serves clients and operators until ctx ends, and then ends in order: not ready, drain, finish what is under way,
-// end the background. It closes both listeners, and returns when every goroutine of the instance has ended. An instance
-// serves once. Data may be nil: the address in the configuration is then opened as soon as clients can be served.
+// Serve serves clients and operators until ctx ends, and then ends in order: not ready, drain, finish open requests,
+// end the background. Serve closes both listeners, and returns when every goroutine of the instance has ended. An
+// instance serves once. data may be nil: Serve then opens the configured address as soon as clients can be served.
 func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) error {
 	i.dataListener, i.adminListener = data, operators
 	i.boundMemory()
@@ -215,7 +215,7 @@ func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) erro
 		group.Go(func() error { return run(background) })
 	}
 	group.Go(func() error { return served(serveOn(i.operator, i.adminConnections.Listen(i.adminListener))) })
-	defer i.fleet.close() // after all that uses it has ended
+	defer i.fleet.close() // after the end of all its users
 	if err := i.begin(ctx); err != nil || ctx.Err() != nil {
 		i.feed.stop()
 		i.fleet.leaveIfThere()
@@ -244,8 +244,8 @@ func (i *Instance) Serve(ctx context.Context, data, operators net.Listener) erro
 	return group.Wait()
 }
 
-// begin waits until clients can be served, and opens their socket where it is not there yet. Whether ctx has ended meanwhile, and nothing is
-// to be served, is for the caller to see.
+// begin waits until clients can be served, and opens their socket if no socket was given. begin returns nil where ctx
+// has ended meanwhile; the caller has to check ctx.
 func (i *Instance) begin(ctx context.Context) error {
 	err := i.fleet.await(ctx)
 	if err == nil && ctx.Err() == nil {
@@ -261,7 +261,7 @@ func (i *Instance) begin(ctx context.Context) error {
 	return nil
 }
 
-// parts are what runs in the background for as long as the instance does.
+// parts are the background parts, which run as long as the instance does.
 func (i *Instance) parts() []func(context.Context) error {
 	parts := []func(context.Context) error{
 		i.entries.Run, i.proxy.Run, i.upstreams.run, i.upstreams.watchLoad, i.lines.Run, i.tracer.Run,
@@ -287,7 +287,7 @@ func (i *Instance) parts() []func(context.Context) error {
 	return parts
 }
 
-// serveOn speaks TLS where the server has a configuration for it.
+// serveOn speaks TLS where the server has a configuration for TLS.
 func serveOn(s *http.Server, l net.Listener) error {
 	if s.TLSConfig != nil {
 		return s.ServeTLS(l, "", "")

@@ -9,25 +9,26 @@ import (
 	"time"
 )
 
-// What the net package asks of each connection that it accepts, if nobody asks for something else.
+// The keep-alive settings of the net package for each accepted connection, when a caller does not choose others.
 const (
 	keepAliveIdle  = 15 * time.Second
 	keepAliveEvery = 15 * time.Second
 	keepAliveCount = 9
 )
 
-// listenTCP opens a socket whose connections probe clients that are silent, as those of net.Listen do. They have that from their listener:
-// to set it for each of them would be four calls of the system, a tenth of what a new connection costs.
+// listenTCP opens a socket whose connections probe silent clients, as those of net.Listen do. Here connections inherit
+// the settings from the listener. Setting them on each connection would take four system calls, a tenth of the cost of
+// a new connection.
 func listenTCP(address string) (net.Listener, error) {
 	var unheeded error
 	listening := net.ListenConfig{
-		KeepAlive: -1, // nothing is set for each
+		KeepAlive: -1, // nothing is set on each connection
 		Control: func(_, _ string, c syscall.RawConn) error {
 			return errors.Join(c.Control(func(fd uintptr) { unheeded = setKeepAlive(int(fd)) }), unheeded)
 		},
 	}
 	l, err := listening.Listen(context.Background(), "tcp", address)
-	if unheeded != nil { // older kernels know no such times for a listener of MPTCP, which net makes
+	if unheeded != nil { // older kernels refuse these settings for a listener of MPTCP, which net makes
 		return net.Listen("tcp", address)
 	}
 	return l, err

@@ -4,5 +4,5 @@ package instance
 
 import "net"
 
-// listenTCP opens a socket. On Linux its connections have from it what is set for each of them elsewhere.
+// listenTCP opens a socket. Each connection is set to keep-alive; on Linux connections inherit the setting.
 func listenTCP(address string) (net.Listener, error) { return net.Listen("tcp", address) }

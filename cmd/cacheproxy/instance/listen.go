@@ -8,8 +8,8 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 )
 
-// listen opens the operator's socket, so that a start that waits or fails can be seen. That of clients is opened when they can be served;
-// those that the service manager has handed over are taken as they are.
+// listen opens the operator's socket, so that operators can see a start that waits or fails. The clients' socket is
+// opened once clients can be served. Sockets inherited from a service manager are used as they are.
 func (i *Instance) listen() error {
 	given, err := inherited(activation.Files(true))
 	if err != nil {
@@ -32,8 +32,9 @@ func open(given net.Listener, address string) (net.Listener, error) {
 	return net.Listen("tcp", address)
 }
 
-// inherited makes listeners of the sockets that a service manager has opened (sd_listen_fds(3)), by their names: data and
-// admin. Sockets without such names are data and admin in this order; one alone is data. It closes the files.
+// inherited makes listeners of the sockets that a service manager has opened (sd_listen_fds(3)), by their names: data
+// and admin. Sockets without such names are data and admin in this order; a single one is data. inherited closes the
+// files.
 func inherited(files []*os.File) (map[string]net.Listener, error) {
 	names := make([]string, len(files))
 	for i, f := range files {
@@ -56,7 +57,7 @@ func inherited(files []*os.File) (map[string]net.Listener, error) {
 	return given, nil
 }
 
-// rolesOf says what sockets with these names are for; nil where that cannot be.
+// rolesOf is the roles of sockets with these names; nil: no valid roles.
 func rolesOf(names []string) []string {
 	named := true
 	for _, name := range names {

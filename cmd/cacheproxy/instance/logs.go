@@ -9,15 +9,17 @@ import (
 	"cacheproxy/observe"
 )
 
-// Logs are the program's log and its lines of audit, which go to the same output. Nobody who writes waits for who reads; what does
-// not fit is dropped and counted, but for lines of audit: what operators asked for, and which configuration and modes came into force.
+// Logs are the program's log and its audit lines, which share one output. Writers never wait for the output's reader.
+// Lines that do not fit are dropped and counted, except audit lines: operators' calls, and the configurations and modes
+// that came into force.
 type Logs struct {
 	Program *slog.Logger
 	audit   *slog.Logger
-	lines   *observe.LineWriter // nil: Program's own
+	lines   *observe.LineWriter // nil: Program has no line writer
 }
 
-// NewLogs makes the log in front of w; level, which may change, is heeded in place of the configuration's. Lines wait until Run.
+// NewLogs makes the log in front of w. level, which may change, counts instead of the configuration's level. Lines wait
+// until Run.
 func NewLogs(c config.Log, level slog.Leveler, w io.Writer) *Logs {
 	if c.Format == config.LogOff {
 		return logTo(slog.New(slog.DiscardHandler))
@@ -38,10 +40,10 @@ func NewLogs(c config.Log, level slog.Leveler, w io.Writer) *Logs {
 	return &Logs{Program: handler(lines), audit: handler(lines.Audit()), lines: lines}
 }
 
-// logTo makes logs of a logger, which has to see for itself that nobody waits for it.
+// logTo makes logs of a logger. The logger itself must not make its callers wait.
 func logTo(l *slog.Logger) *Logs { return &Logs{Program: l, audit: l} }
 
-// Run writes lines until ctx ends, and then those that are left, for two seconds at most.
+// Run writes lines until ctx ends, and then the remaining lines, for two seconds at most.
 func (l *Logs) Run(ctx context.Context) error {
 	if l.lines == nil {
 		<-ctx.Done()
@@ -50,13 +52,13 @@ func (l *Logs) Run(ctx context.Context) error {
 	return l.lines.Run(ctx)
 }
 
-// TakeOver has what libraries print go to the log as well: their lines do not wait for who reads them, and do not repeat what peers
-// have sent. It is for the process, not for an instance.
+// TakeOver sends the output of libraries to the log as well, so that their lines do not wait for a reader and do not
+// repeat bytes of peers. The setting is for the process, not for an instance.
 func (l *Logs) TakeOver() {
 	observe.HearLibraries(l.Program)
 }
 
-// End tells why the process ends, and reports whether anybody is told: where the log is off, its owner has to say it.
+// End logs why the process ends. End reports false where the log is off: the owner then has to report the error.
 func (l *Logs) End(why error) bool {
 	if l.lines != nil {
 		l.Program.Error("ended", "error", why)
@@ -71,5 +73,5 @@ func (l *Logs) dropped() uint64 {
 	return l.lines.Dropped()
 }
 
-// auditFull reports whether nothing more is to be done that leaves a line of audit.
+// auditFull reports whether actions that leave an audit line must be refused.
 func (l *Logs) auditFull() bool { return l.lines != nil && l.lines.AuditFull() }

@@ -12,11 +12,11 @@ import (
 	"cacheproxy/invalidation"
 )
 
-// LongestAnswer is how long an operator's call may take: longer than a purge waits for the instances of a fleet with the
-// longest lease.
+// LongestAnswer bounds an operator's call. A purge waits less than that for the instances of a fleet with the longest
+// lease.
 const LongestAnswer = 200 * time.Second
 
-// adminOptions hands the operator's listener what it may do.
+// adminOptions connects the operator's listener with the instance.
 func (i *Instance) adminOptions() admin.Options {
 	o := admin.Options{
 		Tokens: tokens(i.snapshot.Admin.Tokens),
@@ -45,8 +45,8 @@ func (i *Instance) adminOptions() admin.Options {
 	return o
 }
 
-// auditLog writes who did what whatever the level of the log, which is for what the program itself has to say. Below level info
-// it is of no account, and goes with the other lines.
+// auditLog writes audit lines whatever the level of the log, which is for the program's own lines. Lines below level
+// info go to the other lines.
 type auditLog struct {
 	slog.Handler
 	others slog.Handler
@@ -65,7 +65,7 @@ func (a auditLog) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= slog.LevelInfo || a.Handler.Enabled(ctx, l)
 }
 
-// modes tells the modes in force as operators see them.
+// modes lists the modes in force for operators.
 func (i *Instance) modes() []admin.RouteMode {
 	var all []admin.RouteMode
 	for _, m := range i.proxy.Modes() {
@@ -83,7 +83,7 @@ func (i *Instance) modes() []admin.RouteMode {
 	return all
 }
 
-// purge carries out an operator's purge. It may be about any upstream.
+// purge carries out an operator's purge. The purge may concern any upstream, so the longest settle time counts.
 func (i *Instance) purge(ctx context.Context, p admin.Purge) (invalidation.Receipt, error) {
 	p.Settle = i.generations.current.Load().LongestSettle()
 	r, err := i.entries.Invalidate(ctx, p.Order)

@@ -8,18 +8,18 @@ import (
 )
 
 const (
-	// loadWindow is how long load is looked at, and loadEvery how often.
+	// loadWindow is the period over which load is measured, and loadEvery the time between samples.
 	loadWindow, loadEvery = 5 * time.Minute, 10 * time.Second
-	// unprotectedAbove is how many times as much as an upstream gets its routes are read, from which on it could not bear the loss of the
-	// copies; and worthwhile is how many reads a second there have to be for that to mean anything.
+	// unprotectedAbove is the ratio of reads to upstream requests above which an upstream could not bear the loss of
+	// the copies. worthwhile is the least number of reads a second for which the ratio has a meaning.
 	unprotectedAbove, worthwhile = 3, 1
 )
 
-// load is what is read on the cached routes of one upstream, and what of all requests reaches it, lately. The loop that looks has it to
-// itself, but for unprotected.
+// load is the recent number of reads on the cached routes of one upstream, and the number of all requests that reached
+// the upstream. Only the goroutine of watchLoad uses a load; unprotected is also read by metrics.
 type load struct {
-	samples     []loadSample // the oldest first; none is older than loadWindow
-	unprotected atomic.Bool  // the copies keep from the upstream what it cannot bear, and no limit would
+	samples     []loadSample // oldest first; none older than loadWindow
+	unprotected atomic.Bool  // copies keep an unbearable load from the upstream, and no limit would
 }
 
 type loadSample struct {
@@ -27,7 +27,7 @@ type loadSample struct {
 	reads, asked uint64 // since the start
 }
 
-// look takes a sample, and reports whether the upstream has become unprotected by it, with what there was a second.
+// look takes a sample. became: the upstream has just become unprotected. reads and asked are rates per second.
 func (l *load) look(s loadSample, limited bool) (became bool, reads, asked float64) {
 	l.samples = append(l.samples, s)
 	for s.at.Sub(l.samples[0].at) > loadWindow {
@@ -42,7 +42,8 @@ func (l *load) look(s loadSample, limited bool) (became bool, reads, asked float
 	return is && !was, reads, asked
 }
 
-// watchLoad looks at the load of the upstreams until ctx ends, and tells of those that a lost cache would bring down.
+// watchLoad measures the load of the upstreams until ctx ends, and warns of upstreams that the loss of the copies would
+// bring down.
 func (u *upstreams) watchLoad(ctx context.Context) error {
 	tick := time.NewTicker(loadEvery)
 	defer tick.Stop()
@@ -69,7 +70,7 @@ func (u *upstreams) look(now time.Time) {
 	}
 }
 
-// load is that of the upstream of that name. The caller holds u.mu.
+// load is the load of the upstream with that name. The caller holds u.mu.
 func (u *upstreams) load(name string) *load {
 	if u.loads == nil {
 		u.loads = map[string]*load{}
@@ -80,7 +81,7 @@ func (u *upstreams) load(name string) *load {
 	return u.loads[name]
 }
 
-// peaks tells, of the upstreams without a limit, how much they have had at most.
+// peaks reports the peak of concurrent requests of each upstream without a limit.
 func (u *upstreams) peaks() (all []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

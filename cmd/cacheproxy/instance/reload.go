@@ -15,44 +15,44 @@ import (
 	"cacheproxy/proxy/server"
 )
 
-// generations are the configurations of an instance, one after the other.
+// generations are the successive configurations of an instance.
 type generations struct {
-	source *config.Source // nil: there is nothing to read again
+	source *config.Source // nil: reloads have no source
 	level  *slog.LevelVar // of the log
 
 	current atomic.Pointer[config.Snapshot] // in force
 
-	mu      lockorder.Mutex[lockorder.Generations] // held while one generation gives way to the next; guards what is below
+	mu      lockorder.Mutex[lockorder.Generations] // held while a generation replaces another; guards the fields below
 	sources config.Sources
 	since   time.Time // when current came into force
-	refused []string  // problems of what was read last; empty: it is in force
-	failed  time.Time // when a valid configuration could not be put in force; zero: the last one is in force, or is not valid
+	refused []string  // problems of the last reading; empty: its configuration is in force
+	failed  time.Time // when a valid configuration could not be put in force; zero: the last one is in force or not valid
 	number  int       // of current, from 1
-	recent  []string  // what came into force by since that nobody who asked for a reading was told of
+	recent  []string  // changes that came into force by since and that no caller of a reload has been told
 }
 
-// justNow is for how long the answer to who asks for a reading tells of changes that came into force before: whoever edits a file and asks at
-// once is told of them, although the file had been seen to change.
+// justNow is how long changes are reported to a later caller of a reload. An operator who edits a file and asks for a
+// reload at once is told the changes even where the change of the file has already caused a reload.
 const justNow = 10 * time.Second
 
-// begin takes in the configuration of the start.
+// begin takes the configuration of the start.
 func (g *generations) begin(o Options) {
 	g.source, g.level = o.Source, o.Level
 	if g.level == nil {
-		g.level = new(slog.LevelVar) // which no log heeds
+		g.level = new(slog.LevelVar) // no log uses this one
 	}
 	g.current.Store(o.Config)
 	g.sources, g.since, g.number = o.Config.Sources, time.Now(), 1
 }
 
-// reload reads the configuration again and puts it in force: completely, or not at all. by says what asked for it.
+// reload reads the configuration again and puts all of it in force, or nothing. by names the cause of the reload.
 func (i *Instance) reload(ctx context.Context, by string) (admin.Reloaded, error) {
 	i.generations.mu.Lock()
 	defer i.generations.mu.Unlock()
 	return i.reloadLocked(ctx, by)
 }
 
-// reloadLocked is reload for who holds generations.mu.
+// reloadLocked is reload for callers that hold generations.mu.
 func (i *Instance) reloadLocked(ctx context.Context, by string) (admin.Reloaded, error) {
 	g := &i.generations
 	if g.source == nil {
@@ -87,8 +87,8 @@ func (i *Instance) reloadLocked(ctx context.Context, by string) (admin.Reloaded,
 	return done, nil
 }
 
-// unapplied tells of a valid configuration that could not be put in force: Valkey does not answer, for one. The log has the same error of
-// one retry after the other once.
+// unapplied records and logs a valid configuration that could not be put in force, as where Valkey does not answer.
+// Retries that fail with the same error are logged once.
 func (i *Instance) unapplied(by string, err error) {
 	g := &i.generations
 	said := []string{err.Error()}
@@ -99,7 +99,7 @@ func (i *Instance) unapplied(by string, err error) {
 	i.metrics.ConfigRead(false)
 }
 
-// refuse tells of a configuration that cannot be used.
+// refuse records and logs a configuration that cannot be used.
 func (i *Instance) refuse(by string, err error) {
 	g := &i.generations
 	g.failed = time.Time{}
@@ -114,13 +114,13 @@ func (i *Instance) refuse(by string, err error) {
 	i.logs.audit.Error("configuration refused; the one before stays in force", "by", by, "problems", g.refused)
 }
 
-// renew takes what the files beside a refused configuration bring, such as a new certificate, into the one in force: a
-// mistake that nobody has noticed yet must not let certificates expire and tokens live on.
+// renew puts changed files beside a refused configuration in force, such as a new certificate. A mistake in the file,
+// noticed by no one yet, must not let certificates expire or old tokens stay valid.
 func (i *Instance) renew(ctx context.Context) {
 	g := &i.generations
 	next, err := g.source.Renew(g.current.Load())
 	if err != nil {
-		return // what was refused says the same
+		return // the refusal has logged the same
 	}
 	changes := next.Changes(g.current.Load())
 	if len(changes) == 0 {
@@ -133,7 +133,7 @@ func (i *Instance) renew(ctx context.Context) {
 	i.logs.audit.Info("secrets and certificates renewed", "generation", g.number, "changed", i.reloaded(changes).Changed)
 }
 
-// apply puts a valid configuration in force. Once the routes have changed, nothing can fail any more.
+// apply puts a valid configuration in force. After the change of routes no step can fail.
 func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []config.Change) error {
 	g := &i.generations
 	if len(changes) > 0 {
@@ -176,7 +176,7 @@ func (i *Instance) apply(ctx context.Context, next *config.Snapshot, changes []c
 	return nil
 }
 
-// present shows clients the certificates of a configuration, on the listeners that have been opened with TLS.
+// present gives the certificates of a configuration to the listeners that were opened with TLS.
 func (i *Instance) present(s *config.Snapshot) {
 	for _, l := range []struct {
 		name  string
@@ -191,7 +191,7 @@ func (i *Instance) present(s *config.Snapshot) {
 	}
 }
 
-// reloaded says what changes have come into force, and what has changed since the start and has not. The caller holds
+// reloaded lists the changes that came into force, and the changes since the start that have not. The caller holds
 // generations.mu.
 func (i *Instance) reloaded(changes []config.Change) admin.Reloaded {
 	now := i.generations.current.Load()
@@ -211,7 +211,7 @@ func (i *Instance) reloaded(changes []config.Change) admin.Reloaded {
 	return r
 }
 
-// cameIntoForce are the changes that wait for no restart.
+// cameIntoForce lists the changes that need no restart.
 func cameIntoForce(changes []config.Change) (all []string) {
 	for _, c := range changes {
 		if !c.Restart {
@@ -221,7 +221,7 @@ func cameIntoForce(changes []config.Change) (all []string) {
 	return all
 }
 
-// reloadAsked is reload for who waits for the answer.
+// reloadAsked is reload for a caller that waits for the result.
 func (i *Instance) reloadAsked(ctx context.Context) (admin.Reloaded, error) {
 	g := &i.generations
 	g.mu.Lock()
@@ -238,27 +238,28 @@ func (i *Instance) reloadAsked(ctx context.Context) (admin.Reloaded, error) {
 	return done, err
 }
 
-// watch notes the files whose changes matter: those of what is in force, and those of what was read last. The caller
-// holds g.mu.
+// watch sets the files to watch: those of the configuration in force, and those of the last reading. The caller holds
+// g.mu.
 func (g *generations) watch(read config.Sources) {
 	g.sources = g.current.Load().Sources.And(read)
 }
 
-// retries reports whether a valid configuration that is not in force is to be tried again at a time.
+// retries reports whether to try again, at a time, to put a valid configuration in force.
 func (g *generations) retries(now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return !g.failed.IsZero() && now.Sub(g.failed) >= retryEvery
 }
 
-// watched are the files whose changes matter.
+// watched are the files to watch.
 func (g *generations) watched() config.Sources {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.sources
 }
 
-// viewConfig shows the configuration in force and how it came about: what was read and waits for a restart, the problems of what was read since, and, unless the process runs alone, what the instances share.
+// viewConfig shows the configuration in force and its origin: the changes that wait for a restart, the problems of a
+// later reading, and the state of the fleet and of the feed, if any.
 func (i *Instance) viewConfig() any {
 	g := &i.generations
 	g.mu.Lock()

@@ -12,15 +12,16 @@ import (
 	"cacheproxy/proxy/server"
 )
 
-// collectAt is the growth of the heap, in percent, at which garbage is collected unless GOGC says otherwise. A quarter of memory.size
-// may be answers that are being fetched, which are in the heap; copies are not.
+// collectAt is the growth of the heap, in percent, that starts a garbage collection unless GOGC is set. A quarter of
+// memory.size may be answers that are being fetched, which are on the heap; copies are not.
 const collectAt = 50
 
-// heapFloor is how much the collector takes the heap for at the least, in bytes. Without copies the heap is so small that misses would have
-// it collected a hundred times a second. It is never written to, and takes addresses and no memory.
+// heapFloor is the least size of the heap that the collector sees, in bytes. Without copies on the heap, the heap is so
+// small that misses would start a hundred collections a second. The floor is never written to, so that it takes
+// addresses and no memory.
 const heapFloor = 8 << 20
 
-// boundMemory makes the runtime keep within what the container may use. What the environment says wins.
+// boundMemory keeps the Go runtime within the memory of the container. GOMEMLIMIT and GOGC of the environment win.
 func (i *Instance) boundMemory() {
 	memory := i.generations.current.Load().Memory
 	goLimit := memory.GoLimit
@@ -38,19 +39,19 @@ func (i *Instance) boundMemory() {
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
-		// The limit counts addresses, too.
+		// The memory limit counts addresses too.
 		if limit := debug.SetMemoryLimit(-1); i.heapFloor == nil && limit > 8*heapFloor {
 			i.heapFloor = make([]byte, heapFloor)
 		}
 	}
 }
 
-// connectionCounts tells the metrics of the clients' connections.
+// connectionCounts are the counts of the clients' connections for metrics.
 func (i *Instance) connectionCounts() observe.ConnectionGauges {
 	return observe.ConnectionGauges(i.connections.Counts())
 }
 
-// rejected counts a request that was refused before the proxy got it, and logs it like every error.
+// rejected counts a request that was refused before the proxy got the request, and logs the request like every error.
 func (i *Instance) rejected(client netip.Addr, status int) {
 	i.metrics.Rejected(status)
 	record := observe.Record{Time: time.Now(), Status: status, Outcome: policy.Failed}
@@ -60,16 +61,16 @@ func (i *Instance) rejected(client netip.Addr, status int) {
 	i.access.Log(&record)
 }
 
-// openFiles is how many files the process may have open, for the log; 0 where that is not known.
+// openFiles is how many files the process may have open, for the log; 0: unknown.
 func openFiles() int {
 	n, err := fileLimit()
 	if err != nil {
-		return 0 // limits has said so
+		return 0 // limits has warned
 	}
 	return n
 }
 
-// limits are the data listener's, with no more connections than the process may have files for.
+// limits are the data listener's limits, with no more connections than the process may have files for.
 func (i *Instance) limits() server.Limits {
 	l := i.snapshot.Limits
 	files, err := fileLimit()
@@ -80,7 +81,7 @@ func (i *Instance) limits() server.Limits {
 	others := spareFiles
 	for _, o := range i.snapshot.Upstreams {
 		if o.MaxInFlight == 0 {
-			others = max(others, files/2) // each request may have a connection to the upstream, too
+			others = max(others, files/2) // each request may have a connection to the upstream too
 		}
 		others += o.MaxInFlight + max(o.MaxStreams, 0)
 	}
@@ -92,5 +93,6 @@ func (i *Instance) limits() server.Limits {
 	return l
 }
 
-// spareFiles are for the admin listener's clients, listeners, idle connections to upstreams, logs and libraries.
+// spareFiles is the number of files for the admin listener's clients, listeners, idle connections to upstreams, logs
+// and libraries.
 const spareFiles = maxAdminConnections + 64

@@ -9,7 +9,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// phase is where an instance is in its life.
+// phase is the phase of an instance: starting, serving or draining.
 type phase struct{ now atomic.Int32 }
 
 const (
@@ -18,7 +18,7 @@ const (
 	draining
 )
 
-// ready is the answer of /readyz.
+// ready is the result of /readyz.
 func (p *phase) ready() error {
 	switch p.now.Load() {
 	case serving:
@@ -31,14 +31,14 @@ func (p *phase) ready() error {
 }
 
 const (
-	// goodbye is how long HTTP/2 clients have to go away once they have nothing open any more.
+	// goodbye is how long HTTP/2 clients without open streams have to close their connections.
 	goodbye = 2 * time.Second
-	// cutOff is how long requests have to end once their connections are closed.
+	// cutOff is how long requests have to end after their connections are closed.
 	cutOff = 5 * time.Second
 )
 
-// stop ends the listeners: not ready, serving while balancers notice, then asking clients to go, then finishing what is
-// at work, then cutting off what is not done. A failure elsewhere cuts the drain short.
+// stop ends the listeners in steps: not ready; serving until balancers notice; asking clients to leave; finishing open
+// requests; cutting off the rest. A failure of another part cuts the drain short.
 func (i *Instance) stop(failed context.Context) {
 	i.phase.now.Store(draining)
 	notify(daemon.SdNotifyStopping)
@@ -72,7 +72,7 @@ func pause(failed context.Context, d time.Duration) {
 	}
 }
 
-// finish waits for requests, streams and upgraded connections, and closes what is left.
+// finish waits for requests, streams and upgraded connections, and closes those that are left.
 func (i *Instance) finish(ctx context.Context) {
 	if left := i.connections.Settle(ctx); left > 0 {
 		i.log.Warn("connections cut off at exit", "connections", left, "waited", i.generations.current.Load().ShutdownTimeout.String())
@@ -82,7 +82,7 @@ func (i *Instance) finish(ctx context.Context) {
 		if err := i.data.Shutdown(going); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			i.log.Warn("data listener not closed", "error", err)
 		}
-		i.connections.Settle(going) // answers that were on their way may have met clients that still send
+		i.connections.Settle(going) // answers on their way may have met clients that still send
 	}
 	i.data.Close()
 	ended, cancel := context.WithTimeout(context.Background(), cutOff)

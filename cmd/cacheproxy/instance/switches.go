@@ -16,20 +16,21 @@ import (
 	"cacheproxy/proxy"
 )
 
-// aboutMode begins the subject of notices about the mode of a route, whose name follows.
+// aboutMode begins the subject of notices about a route's mode; the route's name follows.
 const aboutMode = "mode/"
 
-// switched is the body of such a notice. An empty body stands for the configured mode.
+// switched is the body of a notice about a mode. An empty body stands for the configured mode.
 type switched struct {
 	Mode  string  `json:"mode"`
 	Share float64 `json:"share"`
-	// Until and For are the same by two clocks: where that of the sender and this one differ, the sooner counts. Zero: for good.
+	// Until and For state one end by two clocks. Where the clocks of sender and receiver differ, the sooner end counts.
+	// Zero: the mode has no end.
 	Until time.Time     `json:"until,omitzero"`
 	For   time.Duration `json:"for_ns,omitempty"`
 	By    string        `json:"by"`
 }
 
-// left is how long it has yet to go; zero: for good. ok is false when it is over.
+// left is how long the mode stays in force; zero: without end. ok is false after the end.
 func (s switched) left(now time.Time) (left time.Duration, ok bool) {
 	if s.Until.IsZero() {
 		return 0, true
@@ -38,17 +39,17 @@ func (s switched) left(now time.Time) (left time.Duration, ok bool) {
 	return left, left > 0
 }
 
-// switches are the modes that operators have set, as the log tells every instance. They outlive the routes that they are for: a
-// route that a configuration brings later goes by what was said about it before.
+// switches are the modes that operators have set, as the log announces to every instance. Modes outlast the routes of a
+// configuration: a route that a later configuration adds again gets the mode set earlier.
 type switches struct {
 	proxy *proxy.Proxy
 	log   *slog.Logger
 
-	mu   lockorder.Mutex[lockorder.Switches] // guards last, and keeps orders in their order. Nothing is waited for with it
+	mu   lockorder.Mutex[lockorder.Switches] // guards last and serializes orders; held only without waiting
 	last map[string]switched
 }
 
-// heed takes in a notice. It is called in the order of the log, and maybe more than once.
+// heed takes a notice. The log calls heed in the order of notices, perhaps more than once for the same notice.
 func (s *switches) heed(n invalidation.Notice) {
 	route, ok := strings.CutPrefix(n.Subject, aboutMode)
 	if !ok {
@@ -73,7 +74,7 @@ func (s *switches) heed(n invalidation.Notice) {
 	s.apply(route, order)
 }
 
-// apply puts a mode in force where this configuration has the route. The caller holds s.mu.
+// apply puts a mode in force if this configuration has the route. The caller holds s.mu.
 func (s *switches) apply(route string, order switched) {
 	left, ok := order.left(time.Now())
 	if !ok {
@@ -92,7 +93,7 @@ func (s *switches) apply(route string, order switched) {
 	s.log.Info("mode set", "route", route, "mode", order.Mode, "share", order.Share, "for", left.String(), "by", order.By)
 }
 
-// renew applies what was said of routes that are there now and were not before.
+// renew applies the modes of routes that have been added since before.
 func (s *switches) renew(before []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +104,7 @@ func (s *switches) renew(before []string) {
 	}
 }
 
-// noticeOf is an operator's order as every instance hears it.
+// noticeOf is the notice for an operator's order.
 func noticeOf(o admin.ModeOrder, now time.Time) (invalidation.Notice, error) {
 	n := invalidation.Notice{Subject: aboutMode + o.Route}
 	if o.Reset {
@@ -120,7 +121,8 @@ func noticeOf(o admin.ModeOrder, now time.Time) (invalidation.Notice, error) {
 	return n, nil
 }
 
-// setMode tells every instance. It is in force on this one in any case: the switch must work when nothing else does.
+// setMode announces an order to every instance. On this instance the mode comes into force in any case: the switch must
+// work when everything else fails.
 func (i *Instance) setMode(ctx context.Context, o admin.ModeOrder) (invalidation.Receipt, error) {
 	n, err := noticeOf(o, time.Now())
 	if err != nil {
@@ -128,7 +130,7 @@ func (i *Instance) setMode(ctx context.Context, o admin.ModeOrder) (invalidation
 	}
 	cutOff := !i.fleet.leased(time.Now())
 	if cutOff {
-		i.switches.heed(n) // at once: what the log has to say of it may take long
+		i.switches.heed(n) // at once, since the log may take long
 	}
 	r, err := i.entries.Announce(ctx, n)
 	if !cutOff && (err != nil || !r.Held) {

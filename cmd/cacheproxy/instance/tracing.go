@@ -2,7 +2,7 @@ package instance
 
 import "cacheproxy/observe"
 
-// newTracer makes the tracer that the configuration asks for; nil: it asks for none.
+// newTracer makes the tracer of the configuration; nil: the configuration has none.
 func (i *Instance) newTracer() (*observe.Tracer, error) {
 	t := i.snapshot.Tracing
 	if t == nil {

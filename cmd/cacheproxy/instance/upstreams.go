@@ -15,29 +15,29 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// upstreams are the origins in force and what runs for each, across generations of the configuration.
+// upstreams are the origins in force and their goroutines, across generations of the configuration.
 type upstreams struct {
 	log     *slog.Logger
 	metrics *observe.Metrics
-	agent   string // what requests of this program's own say in User-Agent
+	agent   string // User-Agent of the program's own requests
 
-	mu       lockorder.Mutex[lockorder.Upstreams] // guards what is below
-	lifetime context.Context                      // of what runs; nil: nothing does yet
+	mu       lockorder.Mutex[lockorder.Upstreams] // guards the fields below
+	lifetime context.Context                      // of the health checks; nil: run has not begun
 	running  sync.WaitGroup
 	now      []*running
-	sharers  int              // instances that share the limits of the fleet; zero: not known
+	sharers  int              // instances that share the limits of the fleet; zero: unknown
 	loads    map[string]*load // by upstream
 	failures map[string]*failing
 }
 
-// running is an upstream with what runs for it.
+// running is an upstream and its health checks.
 type running struct {
 	*upstream.Upstream
-	stop context.CancelFunc // ends its health checks; nil: none run
+	stop context.CancelFunc // ends the health checks; nil: none run
 }
 
-// next gives the origins of a snapshot, of which changes says what is new. Those that stay as they are are the same; one
-// that changes takes over the places of the one before it, so that both together respect the limit.
+// next makes the origins of a snapshot. changes lists the changed keys. An unchanged origin is reused. A changed origin
+// takes over the places of its predecessor, so that both together keep to the limit.
 func (u *upstreams) next(s *config.Snapshot, changes []config.Change) []*running {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -59,7 +59,7 @@ func (u *upstreams) next(s *config.Snapshot, changes []config.Change) []*running
 	return list
 }
 
-// joined has an origin that is new keep to the limit that it shares with others, of this generation or the one before.
+// joined makes a new origin share its shared limit with another origin of this generation or the one before.
 func (u *upstreams) joined(up *running, list []*running) *running {
 	for _, other := range slices.Concat(list, u.now) {
 		if up.Limit() != "" && other.Limit() == up.Limit() {
@@ -70,7 +70,7 @@ func (u *upstreams) joined(up *running, list []*running) *running {
 	return up
 }
 
-// watch has the metrics and the log see what an origin does. The caller holds u.mu.
+// watch connects an origin with its metrics and its log. The caller holds u.mu.
 func (u *upstreams) watch(o *upstream.Options) {
 	m, failing := u.metrics.Upstream(o.Name), u.failingOf(o.Name)
 	o.Log, o.Waited, o.Received, o.Completed = u.log, m.Waited, m.Received, m.Completed
@@ -82,7 +82,7 @@ func (u *upstreams) watch(o *upstream.Options) {
 	}
 }
 
-// share tells the origins how many instances share what the fleet may have at work.
+// share sets the number of instances that share the fleet's limits, for all origins.
 func (u *upstreams) share(instances int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -92,21 +92,21 @@ func (u *upstreams) share(instances int) {
 	}
 }
 
-// sharedBy tells the origin how many instances ask it.
+// sharedBy sets the number of instances that share the origin's limit, if the number is known.
 func (u *running) sharedBy(instances int) {
 	if instances > 0 {
 		u.SetInstances(instances)
 	}
 }
 
-// changed reports whether a section or something in it did.
+// changed reports whether a section or a key in the section has changed.
 func changed(section string, changes []config.Change) bool {
 	return slices.ContainsFunc(changes, func(c config.Change) bool {
 		return c.Path == section || strings.HasPrefix(c.Path, section+".")
 	})
 }
 
-// replace puts the origins of another generation in place of those before, which finish what they have.
+// replace puts the origins of another generation in force. Replaced origins finish their requests.
 func (u *upstreams) replace(next []*running) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -135,17 +135,17 @@ func (u *upstreams) replace(next []*running) {
 	u.now = next
 }
 
-// start runs an origin's health checks. The caller holds u.mu.
+// start starts an origin's health checks. The caller holds u.mu.
 func (u *upstreams) start(up *running) {
 	if u.lifetime == nil || u.lifetime.Err() != nil {
 		return
 	}
 	var ctx context.Context
 	ctx, up.stop = context.WithCancel(u.lifetime)
-	u.running.Go(func() { _ = up.Run(ctx) }) // it only ever ends with its context
+	u.running.Go(func() { _ = up.Run(ctx) }) // returns when ctx ends
 }
 
-// run keeps the health checks of whatever origins are in force running until ctx ends.
+// run keeps the health checks of the origins in force running until ctx ends.
 func (u *upstreams) run(ctx context.Context) error {
 	u.mu.Lock()
 	u.lifetime = ctx
@@ -154,13 +154,13 @@ func (u *upstreams) run(ctx context.Context) error {
 	}
 	u.mu.Unlock()
 	<-ctx.Done()
-	u.mu.Lock() // after which nothing is started any more
+	u.mu.Lock() // start starts nothing after ctx has ended
 	defer u.mu.Unlock()
 	u.running.Wait()
 	return nil
 }
 
-// origins are what requests are sent to.
+// origins are the upstreams of the list.
 func origins(list []*running) []*upstream.Upstream {
 	all := make([]*upstream.Upstream, len(list))
 	for i, up := range list {
@@ -169,7 +169,8 @@ func origins(list []*running) []*upstream.Upstream {
 	return all
 }
 
-// userAgent names this program and which build it is (RFC 9110 §10.1.5). Builds that are no release have names that are no tokens.
+// userAgent names this program and its build (RFC 9110 §10.1.5). Names of builds other than releases may hold
+// characters that a token cannot.
 func userAgent(build string) string {
 	version := strings.Map(func(r rune) rune {
 		if strings.ContainsRune("()/ ", r) {

@@ -11,10 +11,11 @@ import (
 	"cacheproxy/store/valkey"
 )
 
-// statsEvery is how often the server is asked how much it holds, and statsFirst how often until it has said so once.
+// statsEvery is the time between queries for the size of the server's contents. statsFirst is that time until the first
+// success.
 const statsEvery, statsFirst = 15 * time.Second, time.Second
 
-// sharedCopies are the copies on the server, and who may fetch what nobody has.
+// sharedCopies are the copies on the server, and the claims on fetches.
 type sharedCopies struct {
 	tier   *valkey.Tier
 	claims *valkey.Claims
@@ -22,8 +23,8 @@ type sharedCopies struct {
 	gauges observe.TierGauges
 }
 
-// newSharedCopies makes the tier of copies on the server. Their positions are those of the log, which says too whether the
-// server answers.
+// newSharedCopies makes the tier of copies on the server. The tier takes positions from the log, and asks the log
+// whether the server is alive.
 func (f *fleet) newSharedCopies(maxObject int64) sharedCopies {
 	tier := valkey.New(valkey.Options{
 		Connection: f.data, Prefix: f.settings.Prefix, Positions: f.entries, Timeout: f.settings.Timeout, MaxObject: maxObject,
@@ -41,7 +42,8 @@ func (f *fleet) newSharedCopies(maxObject int64) sharedCopies {
 	}
 }
 
-// weigh asks the server now and then how much it holds, until ctx ends. What was known last stays while it does not answer.
+// weigh queries the size of the server's contents from time to time, until ctx ends. The last result stays while the
+// server does not answer.
 func (f *fleet) weigh(ctx context.Context, tier *valkey.Tier, held *atomic.Pointer[valkey.Stats]) error {
 	tick := time.NewTicker(statsFirst)
 	defer tick.Stop()

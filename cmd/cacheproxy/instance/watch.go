@@ -7,20 +7,21 @@ import (
 )
 
 const (
-	// lookEvery is how often the files of the configuration are compared with what was read. Comparing needs no help of the file
-	// system: a link on the way, a mounted volume and a folder that is replaced show like any other change.
+	// lookEvery is the time between comparisons of the configuration's files with their content when read. Comparing
+	// works without notifications of the file system: symbolic links, mounted volumes and replaced folders are no
+	// special cases.
 	lookEvery = time.Second
-	// settleTime is what a change has to come to its end: editors and volume managers make one in several steps, a certificate
-	// and its key are two files.
+	// settleTime is how long a change may take: editors and volume managers change files in several steps, and a
+	// certificate and its key are two files.
 	settleTime = 100 * time.Millisecond
 	// retryEvery is the pause between tries to put a valid configuration in force.
 	retryEvery = 5 * time.Second
-	// byRetry is what asks for a reload then.
+	// byRetry names these tries as the cause of a reload.
 	byRetry = "retry"
 )
 
-// follow reloads the configuration when one of its files has changed, a signal asks for it, or a valid one could not be put in force, until
-// ctx ends.
+// follow reloads the configuration after a change of its files, after a signal, and while a valid one could not be put
+// in force, until ctx ends.
 func (i *Instance) follow(ctx context.Context, hangup <-chan os.Signal) error {
 	look := time.NewTimer(lookEvery)
 	defer look.Stop()
@@ -29,12 +30,12 @@ func (i *Instance) follow(ctx context.Context, hangup <-chan os.Signal) error {
 		case <-ctx.Done():
 			return nil
 		case <-hangup:
-			_, _ = i.reload(ctx, "SIGHUP") // it has told the log
+			_, _ = i.reload(ctx, "SIGHUP") // reload has logged the error
 		case <-look.C:
 			next := lookEvery
 			switch changed := i.generations.watched().Changed(); {
 			case changed && settled:
-				_, _ = i.reload(ctx, "file change") // it has told the log
+				_, _ = i.reload(ctx, "file change") // reload has logged the error
 				settled = false
 			case changed:
 				settled, next = true, settleTime

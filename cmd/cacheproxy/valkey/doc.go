@@ -1,7 +1,9 @@
-// Package valkey looks at a Valkey server from outside: whether it is set up as the proxy needs it, and what its errors mean.
+// Package valkey inspects a Valkey server from outside: whether the server is set up as the proxy needs, and what its
+// errors mean.
 //
-//	inspect.go      what is found, in the order in which an operator wants to know
-//	settings.go     what the server is configured to do
-//	permissions.go  whether the proxy may do what it does
-//	kind.go         what an error is called in metrics
+//	inspect.go      the findings, in the order in which an operator wants them
+//	settings.go     the server's configuration
+//	permissions.go  the commands that the proxy may run
+//	records.go      the server of boards
+//	kind.go         the kinds of errors in metrics
 package valkey

@@ -19,48 +19,48 @@ import (
 	client "github.com/valkey-io/valkey-go"
 )
 
-// Level is how much a finding matters.
+// Level is the severity of a finding.
 type Level uint8
 
 const (
 	Fine    Level = iota // as it should be, or good to know
-	Warning              // works, until something happens
-	wrong                // a promise of the proxy is not kept, or nothing works
+	Warning              // works until a failure
+	wrong                // a promise of the proxy is broken, or nothing works
 )
 
-// Finding is one thing that was found.
+// Finding is one result of an inspection.
 type Finding struct {
 	Level Level
-	Topic string // what it is about, as the server calls it where that has a name
-	Text  string // what is there, and what to change
+	Topic string // subject, by the server's own name for it if it has one
+	Text  string // the state, and what to change
 }
 
-// Use is how the proxy is configured to use the server.
+// Use is the proxy's configured use of the server.
 type Use struct {
 	Server   valkey.Server
 	Prefix   string
 	Timeout  time.Duration // of one read
 	Lease    time.Duration
-	Replicas int // that have to confirm what is acknowledged
-	// Queued is what has to be true of writes that are answered before their upstream has them; empty: none are.
+	Replicas int // replicas that must confirm before an acknowledgement
+	// Queued lists the durabilities of writes that are answered before their upstream has them; empty: none.
 	Queued []writebehind.Durability
-	// Boards is what has to be true of scores that are acknowledged; empty: there are no boards. Archived: all of them have an archive.
-	// Shared: they are on the server of the copies.
+	// Boards lists the durabilities of acknowledged scores; empty: no boards. Archived: all boards have an archive.
+	// Shared: the boards are on the server of the copies.
 	Boards           []leaderboard.Durability
 	Archived, Shared bool
 }
 
-// within is the time in which all of it has to be found out.
+// within bounds one inspection.
 const within = 20 * time.Second
 
-// inspection is one look at a server.
+// inspection is one inspection of a server.
 type inspection struct {
 	Use
 	client   client.Client
 	findings []Finding
 }
 
-// Inspect looks at the server, with what the proxy would use it for. It writes only keys of its own, which it removes.
+// Inspect inspects the server for the proxy's use. Inspect writes only keys of its own, and removes them.
 func Inspect(ctx context.Context, u Use) []Finding {
 	return inspect(ctx, u, func(ctx context.Context, in *inspection) {
 		nodes := in.nodes(ctx)
@@ -76,7 +76,7 @@ func Inspect(ctx context.Context, u Use) []Finding {
 	})
 }
 
-// inspect connects to the server and looks at it, if it can be reached.
+// inspect connects to the server and runs look if the server can be reached.
 func inspect(ctx context.Context, u Use, look func(context.Context, *inspection)) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -86,7 +86,7 @@ func inspect(ctx context.Context, u Use, look func(context.Context, *inspection)
 		in.add(wrong, "connection", "%s", cannotConnect(err))
 		return in.findings
 	}
-	in.client, _ = connection.Client() // Connect has made it
+	in.client, _ = connection.Client() // Connect has made the client
 	defer in.client.Close()
 	in.latency(ctx)
 	look(ctx, in)
@@ -97,10 +97,10 @@ func (in *inspection) add(l Level, topic, format string, args ...any) {
 	in.findings = append(in.findings, Finding{l, topic, fmt.Sprintf(format, args...)})
 }
 
-// cannotConnect says what to look at.
+// cannotConnect is the error with advice where to look.
 func cannotConnect(err error) string { return err.Error() + unreachable[Kind(err)] }
 
-// unreachable says by kind of error what to do about it.
+// unreachable has the advice, by kind of error.
 var unreachable = map[string]string{
 	"noperm":    ": user or password is wrong, or the user is off; look at valkey.username and valkey.password",
 	kindRefused: ": nothing listens there, or a firewall is between; look at the address",
@@ -108,7 +108,7 @@ var unreachable = map[string]string{
 	kindClosed:  ": it hangs up; look at valkeys:// where the server speaks TLS, and at valkey:// where it does not",
 }
 
-// latency measures what the proxy's requests wait for, and how far the clocks are apart.
+// latency measures the round trip, and the difference between the clocks.
 func (in *inspection) latency(ctx context.Context) {
 	best := time.Duration(-1)
 	var drift time.Duration
@@ -139,14 +139,14 @@ func (in *inspection) latency(ctx context.Context) {
 
 // node is one server that takes writes.
 type node struct {
-	name     string // empty where there is only one
+	name     string // empty for a single node
 	info     map[string]string
-	config   map[string]string // what could be asked of it
-	unasked  error             // why it could not
+	config   map[string]string // the settings that the server told
+	unasked  error             // why settings are missing
 	replicas int
 }
 
-// of is a topic, with the node where there are several.
+// of is a topic, with the node's name where there are several nodes.
 func (n node) of(topic string) string {
 	if n.name == "" {
 		return topic
@@ -154,10 +154,10 @@ func (n node) of(topic string) string {
 	return topic + " of " + n.name
 }
 
-// asked are the settings that are looked at.
+// asked are the settings that the inspection needs.
 var asked = []string{"min-replicas-to-write", "min-replicas-max-lag", "cluster-node-timeout", "appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy"}
 
-// nodes asks every server what it is. Replicas are left out.
+// nodes queries every server that takes writes.
 func (in *inspection) nodes(ctx context.Context) (list []node) {
 	all := in.client.Nodes()
 	for _, address := range slices.Sorted(maps.Keys(all)) {
@@ -186,7 +186,7 @@ func (in *inspection) nodes(ctx context.Context) (list []node) {
 	return list
 }
 
-// settings asks for the configuration, which managed services do not tell.
+// settings queries the configuration, which managed services do not tell.
 func (in *inspection) settings(ctx context.Context, c client.Client) (map[string]string, error) {
 	all, err := c.Do(ctx, c.B().Arbitrary("CONFIG", "GET").Args(asked...).Build()).AsStrMap()
 	if err != nil {
@@ -195,7 +195,7 @@ func (in *inspection) settings(ctx context.Context, c client.Client) (map[string
 	return all, nil
 }
 
-// version says what answers.
+// version adds the server's product, version and role.
 func (in *inspection) version(n node) {
 	name, version := "Redis", n.info["redis_version"]
 	if v := n.info["valkey_version"]; v != "" {
@@ -214,5 +214,5 @@ func (in *inspection) version(n node) {
 	}
 }
 
-// silent is how long an instance that is not heard of may still use copies.
+// silent is how long an instance without contact may still use copies.
 func (in *inspection) silent() time.Duration { return in.Lease + invalidation.Margin(in.Lease) }

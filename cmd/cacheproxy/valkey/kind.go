@@ -19,26 +19,26 @@ const (
 	kindTimeout   = "timeout"   // no answer in time
 	kindRefused   = "refused"   // no connection
 	kindClosed    = "closed"    // the connection broke off
-	kindDropped   = "dropped"   // too much was on its way already
-	kindGarbled   = "garbled"   // what was there cannot be read
-	kindSignature = "signature" // it was not written by an instance with a secret
-	kindForeign   = "foreign"   // somebody who is no instance has written to the log
+	kindDropped   = "dropped"   // too many operations were under way
+	kindGarbled   = "garbled"   // the content cannot be parsed
+	kindSignature = "signature" // not written by an instance with a secret
+	kindForeign   = "foreign"   // a writer other than an instance has written to the log
 	kindOther     = "other"
 )
 
-// replies are the words that error replies begin with, by kind.
+// replies are the beginnings of error replies, with their kinds.
 var replies = []struct{ begins, kind string }{
 	{"READONLY", "readonly"}, {"NOREPLICAS", "noreplicas"}, {"OOM", "oom"}, {"NOPERM", "noperm"}, {"NOAUTH", "noperm"},
 	{"WRONGPASS", "noperm"}, {"ERR ACL failure", "noperm"}, {"LOADING", "loading"}, {"BUSY", "busy"}, {"MISCONF", "misconf"}, {"CLUSTERDOWN", "down"},
 	{"MASTERDOWN", "down"},
 }
 
-// Kinds lists what Kind can say of an error.
+// Kinds lists every result of Kind but the empty one.
 func Kinds() []string {
 	return []string{kindTimeout, kindRefused, kindClosed, "readonly", "noreplicas", "oom", "noperm", "loading", "busy", "misconf", "down", kindDropped, kindGarbled, kindSignature, kindForeign, kindOther}
 }
 
-// Kind is what an error is called in metrics. Empty: there is none, or it was this process that broke off.
+// Kind is the kind of an error in metrics. Empty: no error, or this process broke the operation off.
 func Kind(err error) string {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return ""

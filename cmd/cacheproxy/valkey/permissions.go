@@ -14,13 +14,13 @@ import (
 	client "github.com/valkey-io/valkey-go"
 )
 
-// trial is a command as the proxy uses it, on a key of its own.
+// trial is a command of the proxy, on a key of its own.
 type trial struct {
 	name string
 	args []string // KEY stands for the key
 }
 
-// What the tier of copies and the log use, in scripts and outside of them.
+// The commands of the tier of copies, of the log and of the queue, used in scripts and outside.
 var (
 	ofCopies = []trial{
 		{"SET", []string{"KEY", "v", "PX", "60000"}}, {"GET", []string{"KEY"}}, {"GETRANGE", []string{"KEY", "0", "1"}},
@@ -46,14 +46,14 @@ var (
 // inScript runs a trial from a script.
 const inScript = `return redis.call(unpack(ARGV))`
 
-// attempts gathers what may not be done.
+// attempts collects the commands that the user may not run.
 type attempts struct {
 	*inspection
 	refused []string // without repetitions
 	broken  bool     // writing fails for another reason
 }
 
-// note takes in how an attempt ended, and reports whether it succeeded.
+// note records the result of an attempt, and reports whether the attempt succeeded.
 func (a *attempts) note(name string, err error) bool {
 	kind := Kind(err)
 	switch {
@@ -63,18 +63,18 @@ func (a *attempts) note(name string, err error) bool {
 		if !slices.Contains(a.refused, name) {
 			a.refused = append(a.refused, name)
 		}
-	case !a.broken: // the same goes for all that write
+	case !a.broken: // all commands that write fail alike
 		a.broken = true
 		a.add(wrong, "writing", "fails: %v%s", err, unwritable[kind])
 	}
 	return false
 }
 
-// permissions runs what the proxy runs, and says what of it may not be run.
+// permissions runs the proxy's commands and reports those that the user may not run.
 func (in *inspection) permissions(ctx context.Context) {
 	a := &attempts{inspection: in}
 	id := strings.ToLower(rand.Text()[:8])
-	of := in.Prefix + ":check:{" + id + "}" // as keys of copies are spread over a cluster
+	of := in.Prefix + ":check:{" + id + "}" // as keys of copies spread over a cluster
 	log := "{" + in.Prefix + "}:check:" + id
 	a.all(ctx, of, ofCopies)
 	a.all(ctx, log, ofLog)
@@ -99,7 +99,7 @@ func (in *inspection) permissions(ctx context.Context) {
 	}
 }
 
-// all makes attempts on one key, which is gone afterwards.
+// all runs the trials on one key, which the last trial deletes.
 func (a *attempts) all(ctx context.Context, key string, trials []trial) {
 	for _, t := range trials {
 		args := make([]string, len(t.args))
@@ -115,7 +115,7 @@ func (a *attempts) all(ctx context.Context, key string, trials []trial) {
 	}
 }
 
-// transaction reads in one step, as copies are read.
+// transaction reads lifetime and content in one transaction, as the proxy reads copies.
 func (in *inspection) transaction(ctx context.Context, key string) error {
 	b := in.client.B
 	replies := in.client.DoMulti(ctx, b().Multi().Build(), b().Pttl().Key(key).Build(), b().Getrange().Key(key).Start(0).End(1).Build(), b().Exec().Build())
@@ -134,7 +134,7 @@ func (in *inspection) user() string {
 	return in.Server.Username
 }
 
-// run runs a command whose key decides which node it goes to.
+// run runs a command on the node of key.
 func (in *inspection) run(ctx context.Context, key, name string, args []string) error {
 	command := in.client.B().Arbitrary(name)
 	for _, arg := range args {
@@ -157,7 +157,7 @@ func (in *inspection) evalsha(ctx context.Context, key string) error {
 	return nil
 }
 
-// subscribe hears what it says itself.
+// subscribe checks that a message published here arrives here.
 func (in *inspection) subscribe(ctx context.Context, channel string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -168,7 +168,7 @@ func (in *inspection) subscribe(ctx context.Context, channel string) error {
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			_ = in.client.Do(ctx, in.client.B().Publish().Channel(channel).Message("v").Build()) // what matters is whether it is heard
+			_ = in.client.Do(ctx, in.client.B().Publish().Channel(channel).Message("v").Build())
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
@@ -186,7 +186,7 @@ func (in *inspection) subscribe(ctx context.Context, channel string) error {
 	return err
 }
 
-// wait has replicas confirm a write, where the proxy does.
+// wait has replicas confirm a write, if the proxy needs confirmations.
 func (in *inspection) wait(ctx context.Context, key string) error {
 	if in.Replicas == 0 {
 		return nil
@@ -210,12 +210,12 @@ func (in *inspection) wait(ctx context.Context, key string) error {
 	return err
 }
 
-// unknown reports whether the server does not know the command, as where a service has taken it away.
+// unknown reports whether the server does not know the command, as where a service has removed the command.
 func unknown(err error) bool {
 	return strings.Contains(strings.ToLower(err.Error()), "unknown command")
 }
 
-// unwritable says by kind of error what to do where writing fails.
+// unwritable has the advice for failing writes, by kind of error.
 var unwritable = map[string]string{
 	"readonly":   ": this is a replica; name its primary, or use sentinel",
 	"noreplicas": ": min-replicas-to-write is not met; bring the replicas back. Until then no instance has a lease",

@@ -11,7 +11,7 @@ import (
 	kept "cacheproxy/leaderboard/valkey"
 )
 
-// InspectRecords looks at the server that keeps boards, for what a failure of it would lose.
+// InspectRecords inspects the server of boards for what its failures would lose.
 func InspectRecords(ctx context.Context, u Use) []Finding {
 	return inspect(ctx, u, func(ctx context.Context, in *inspection) {
 		for _, n := range in.nodes(ctx) {
@@ -25,7 +25,7 @@ func InspectRecords(ctx context.Context, u Use) []Finding {
 	})
 }
 
-// promised says whether the server can keep what a durability promises of boards, or of writes that were answered with 202.
+// promised reports whether the server can keep a durability, of boards or of writes answered with 202.
 func (in *inspection) promised(ctx context.Context, topic, word string, asked durable.Proof) {
 	switch err := durable.Check(ctx, in.client, asked); {
 	case durable.Unfit(err):
@@ -39,7 +39,7 @@ func (in *inspection) promised(ctx context.Context, topic, word string, asked du
 
 var durabilityWords = map[leaderboard.Durability]string{leaderboard.InMemory: "none", leaderboard.Synced: "fsync", leaderboard.Replicas: "replicas"}
 
-// roomForRecords looks at what happens when the server is full: scores are no copies, and have no second place.
+// roomForRecords checks what a full server does. Scores are no copies and exist nowhere else.
 func (in *inspection) roomForRecords(n node) {
 	limit, policy := n.room()
 	switch {
@@ -51,7 +51,7 @@ func (in *inspection) roomForRecords(n node) {
 		in.add(Warning, n.of("maxmemory"), "%s bytes, of which %s are in use: the server is full, or nearly so, and refuses submissions with 503 then; raise it, or take boards away", limit, n.info["used_memory"])
 	case policy == "noeviction":
 		in.add(Fine, n.of("maxmemory"), "%s bytes, of which %s are in use; a full server refuses submissions with 503", limit, n.info["used_memory"])
-	case in.Shared && strings.HasPrefix(policy, "volatile-"): // as copies need it
+	case in.Shared && strings.HasPrefix(policy, "volatile-"): // as copies need
 		in.add(Warning, n.of("maxmemory-policy"), "is %s: a full server throws away copies, and with them what boards remember of idempotency keys, so that a submission that is sent again then counts again; keep boards on a server of their own (records: {url: ...})", policy)
 	case limit == "0":
 		in.add(Warning, n.of("maxmemory-policy"), "is %s, which throws scores away once maxmemory is set; set it to noeviction", policy)
@@ -62,14 +62,14 @@ func (in *inspection) roomForRecords(n node) {
 	}
 }
 
-// nearly reports whether nine tenths of a limit are used; false where either is not known.
+// nearly reports whether nine tenths of a limit are used; false where a value is unknown.
 func nearly(used, limit string) bool {
 	u, err := strconv.ParseInt(used, 10, 64)
 	l, failed := strconv.ParseInt(limit, 10, 64)
 	return err == nil && failed == nil && l > 0 && u >= l/10*9
 }
 
-// recordsOnDisk says what a crash of the server's process loses.
+// recordsOnDisk reports what a crash of the server's process loses.
 func (in *inspection) recordsOnDisk(n node) {
 	aof, fsync := n.info["aof_enabled"] == "1" || n.config["appendonly"] == "yes", n.config["appendfsync"]
 	again := "; everything that was acknowledged since its start"
@@ -94,7 +94,7 @@ func (in *inspection) recordsOnDisk(n node) {
 	}
 }
 
-// recordsElsewhere says what the loss of the machine loses.
+// recordsElsewhere reports what the loss of the machine loses.
 func (in *inspection) recordsElsewhere(n node) {
 	switch {
 	case n.info["role"] == "":

@@ -12,7 +12,7 @@ import (
 	"cacheproxy/invalidation/valkey"
 )
 
-// number reads a number; zero where there is none.
+// number reads a number; zero where text is none.
 func number(text string) int {
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -21,12 +21,12 @@ func number(text string) int {
 	return n
 }
 
-// room is how much memory there may be, and what gives way then, as CONFIG or else INFO says; empty: neither does.
+// room is the memory limit and the eviction policy, by CONFIG or else INFO; empty: neither tells.
 func (n node) room() (limit, policy string) {
 	return cmp.Or(n.config["maxmemory"], n.info["maxmemory"]), cmp.Or(n.config["maxmemory-policy"], n.info["maxmemory_policy"])
 }
 
-// memory looks at what happens when the server is full.
+// memory checks what a full server does.
 func (in *inspection) memory(n node) {
 	limit, policy := n.room()
 	if limit == "" || policy == "" {
@@ -48,7 +48,7 @@ func (in *inspection) memory(n node) {
 	}
 }
 
-// persistence looks at what is left after the server has started again.
+// persistence reports what is left after a restart of the server.
 func (in *inspection) persistence(n node) {
 	aof := n.info["aof_enabled"] == "1" || n.config["appendonly"] == "yes"
 	switch {
@@ -62,7 +62,7 @@ func (in *inspection) persistence(n node) {
 	}
 }
 
-// durability looks at what a failover may lose, and at how long two servers may both be believed.
+// durability checks what a failover may lose, and how long two servers may both act as the primary.
 func (in *inspection) durability(ctx context.Context, nodes []node) {
 	if len(nodes) == 0 {
 		return
@@ -76,7 +76,7 @@ func (in *inspection) durability(ctx context.Context, nodes []node) {
 	}
 }
 
-// replicas looks at who else has what is acknowledged.
+// replicas checks how many replicas have what is acknowledged.
 func (in *inspection) replicas(n node, failover bool) {
 	switch {
 	case n.info["role"] == "":
@@ -95,8 +95,9 @@ func (in *inspection) replicas(n node, failover bool) {
 	}
 }
 
-// splitBrain holds the settings against each other that keep an old primary, cut off with a part of the instances, from
-// renewing their leases after another was promoted: m + 1s + lease + margin < the time until then.
+// splitBrain compares the settings that bound the leases beside an old primary. After a replica's promotion, an old
+// primary that is cut off with a part of the instances must not renew their leases: m + 1s + lease + margin < the time
+// until the promotion, where m is min-replicas-max-lag.
 func (in *inspection) splitBrain(n node, failover time.Duration, from string) {
 	level := Warning
 	if in.Replicas > 0 {
@@ -121,8 +122,8 @@ func (in *inspection) splitBrain(n node, failover time.Duration, from string) {
 	}
 }
 
-// failoverAfter is how long a primary has to be unreachable until a replica is promoted, and what says so. Zero: nothing
-// promotes one, or it could not be asked for.
+// failoverAfter is how long a primary has to be unreachable until a replica is promoted, and the setting that says so.
+// Zero: nothing promotes a replica, or the setting is unknown.
 func (in *inspection) failoverAfter(ctx context.Context, n node) (time.Duration, string) {
 	if in.Server.Sentinel != nil {
 		return in.downAfter(ctx), "down-after-milliseconds of the sentinels"
@@ -133,7 +134,7 @@ func (in *inspection) failoverAfter(ctx context.Context, n node) (time.Duration,
 	return 0, ""
 }
 
-// downAfter asks the sentinels, of which the least patient counts.
+// downAfter queries the sentinels. The shortest time counts.
 func (in *inspection) downAfter(ctx context.Context) (least time.Duration) {
 	for _, address := range in.Server.Addresses {
 		found, err := in.sentinel(ctx, address)
@@ -150,14 +151,14 @@ func (in *inspection) downAfter(ctx context.Context) (least time.Duration) {
 	return least
 }
 
-// sentinel asks one sentinel for what it knows of the server.
+// sentinel queries one sentinel about the server.
 func (in *inspection) sentinel(ctx context.Context, address string) (map[string]string, error) {
 	s := in.Server
 	connection := valkey.NewConnection(valkey.Server{Addresses: []string{address}, Username: s.Sentinel.Username, Password: s.Sentinel.Password, TLS: s.TLS}, 0)
 	if err := connection.Connect(); err != nil {
 		return nil, err
 	}
-	c, _ := connection.Client() // Connect has made it
+	c, _ := connection.Client() // Connect has made the client
 	defer c.Close()
 	found, err := c.Do(ctx, c.B().Arbitrary("SENTINEL", "MASTER", s.Sentinel.Master).Build()).AsStrMap()
 	if err != nil {

@@ -10,16 +10,16 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// answerTimeout is how long the load generator waits for an answer.
+// answerTimeout bounds the load generator's wait for an answer.
 const answerTimeout = 10 * time.Second
 
-// Attack is requests over connections that are kept.
+// Attack is a load of requests over kept connections.
 type Attack struct {
 	Targets vegeta.Targeter
 	Pacer   vegeta.Pacer
 	For     time.Duration // zero: until the context ends
-	Workers uint64        // how many send at first
-	Most    uint64        // how many requests may be under way
+	Workers uint64        // senders at the start
+	Most    uint64        // bound on requests under way
 }
 
 // EverySecond is a steady rate, however long answers take.
@@ -27,7 +27,7 @@ func EverySecond(requests int) vegeta.Pacer {
 	return vegeta.ConstantPacer{Freq: requests, Per: time.Second}
 }
 
-// Run sends the requests until their time is over or the context ends, and gives each result to one func, one at a time.
+// Run sends requests until For is over or the context ends, and calls each with every result, one at a time.
 func (a Attack) Run(ctx context.Context, each func(*vegeta.Result)) {
 	transport := &http.Transport{MaxIdleConns: int(a.Most), MaxIdleConnsPerHost: int(a.Most), DisableCompression: true}
 	defer transport.CloseIdleConnections()
@@ -39,8 +39,8 @@ func (a Attack) Run(ctx context.Context, each func(*vegeta.Result)) {
 	}
 }
 
-// unmarked sends requests without the fields by which the load generator knows its own. They are none that a route lists, and would send
-// every request past the cache.
+// unmarked removes the load generator's own fields from requests. No route lists these fields, so every request would
+// go past the cache.
 type unmarked struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.

@@ -1,5 +1,5 @@
-// Package bench is what the benchmarks in the folders below share: how their commands start, how they send load, and how
-// they print what they saw.
+// Package bench is the shared part of the benchmarks in the folders below: how their commands start, send load, and
+// print results.
 package bench
 
 import (
@@ -15,8 +15,8 @@ import (
 	"cacheproxy/test/servers"
 )
 
-// Main is the main function of a command. run gets a context that an interrupt ends, and the arguments; its error is
-// printed and is the exit status.
+// Main is the main function of a command. run gets a context that an interrupt ends, and the arguments. An error of run
+// is printed and makes the exit status 1.
 func Main(name string, run func(ctx context.Context, args []string) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:])
@@ -30,7 +30,7 @@ func Main(name string, run func(ctx context.Context, args []string) error) {
 	}
 }
 
-// InFolder does something in a folder of its own, which is removed afterwards.
+// InFolder runs do in a temporary folder and removes the folder afterwards.
 func InFolder(name string, do func(dir string) error) (err error) {
 	dir, err := os.MkdirTemp("", name+"-")
 	if err != nil {
@@ -40,13 +40,13 @@ func InFolder(name string, do func(dir string) error) (err error) {
 	return do(dir)
 }
 
-// Flags are a command's flags, with the one that every command has.
+// Flags are a command's flags, with the flag that all commands share.
 type Flags struct {
 	*flag.FlagSet
 	binary string
 }
 
-// NewFlags makes them for the command in test/system/bench/name.
+// NewFlags makes the flags for the command in test/system/bench/name.
 func NewFlags(name string) *Flags {
 	f := &Flags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
 	f.StringVar(&f.binary, "cacheproxy", "", "the proxy's binary; empty: build ./cmd/cacheproxy")
@@ -64,7 +64,7 @@ func (f *Flags) Parse(args []string) error {
 	return nil
 }
 
-// Binary is the proxy's: the one that was named, or one that is built in a folder.
+// Binary is the proxy's binary: the one named by the flag, or a new build in dir.
 func (f *Flags) Binary(ctx context.Context, dir string) (string, error) {
 	if f.binary != "" {
 		return f.binary, nil
@@ -72,8 +72,8 @@ func (f *Flags) Binary(ctx context.Context, dir string) (string, error) {
 	return servers.BuildCacheproxy(ctx, dir)
 }
 
-// Command is the command line that measures the same again, with every flag, also those left at default. Only the binary is
-// not named: another machine builds its own.
+// Command is the command line for a repetition, with every flag, also those with default values. The binary is left
+// out: another machine builds its own.
 func (f *Flags) Command() string {
 	words := []string{"go run -C test/system ./bench/" + f.Name()}
 	f.VisitAll(func(one *flag.Flag) {

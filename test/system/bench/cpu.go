@@ -10,19 +10,18 @@ import (
 	"time"
 )
 
-// tick is the unit of CPU time in /proc: Linux shows 100 a second to programs,
-// whatever the kernel's own clock is.
+// tick is the unit of CPU time in /proc: Linux shows 100 ticks a second to programs, whatever the kernel's own clock
+// is.
 const tick = 10 * time.Millisecond
 
-// processTimes is what /proc/PID/stat says of a process.
+// processTimes is the content of /proc/PID/stat.
 type processTimes struct {
 	parent   int
 	own      time.Duration // user and system
-	children time.Duration // of children that have ended and been waited for
+	children time.Duration // of ended children that were waited for
 }
 
-// CPUOfTree is the CPU time that a process and its descendants have used up to
-// now, those that have ended included.
+// CPUOfTree is the CPU time that a process and its descendants have used so far, ended descendants included.
 func CPUOfTree(root int) (time.Duration, error) {
 	tree, err := processTree(root)
 	if err != nil {
@@ -32,14 +31,14 @@ func CPUOfTree(root int) (time.Duration, error) {
 	for pid, times := range tree {
 		own, ok := ownCPU(pid)
 		if !ok {
-			own = times.own // it has ended since
+			own = times.own // the process has ended since
 		}
 		sum += own + times.children
 	}
 	return sum, nil
 }
 
-// processTree is a process and its descendants, by their ids.
+// processTree is a process and its descendants, by id.
 func processTree(root int) (map[int]processTimes, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -49,7 +48,7 @@ func processTree(root int) (map[int]processTimes, error) {
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if errors.Is(err, os.ErrNotExist) || err != nil && !processExists(path) {
-			continue // it has ended since the folder was listed
+			continue // the process has ended since the folder was listed
 		}
 		if err != nil {
 			return nil, err
@@ -76,8 +75,7 @@ func processTree(root int) (map[int]processTimes, error) {
 	return tree, nil
 }
 
-// processExists tells a process that ended while its file was being read,
-// which fails with ESRCH, from a real failure.
+// processExists tells a real failure from the ESRCH of a process that ended while its file was being read.
 func processExists(statPath string) bool {
 	_, err := os.Stat(statPath)
 	return err == nil
@@ -94,14 +92,14 @@ func descends(all map[int]processTimes, pid, root int) bool {
 	return true
 }
 
-// parseStat reads the fields of proc(5) that count CPU time. The second field
-// is the program's name, in parentheses, and may itself hold any character.
+// parseStat reads the fields of proc(5) that count CPU time. The second field is the program's name in parentheses,
+// which may hold any character.
 func parseStat(text []byte) (processTimes, error) {
 	end := bytes.LastIndexByte(text, ')')
 	if end < 0 {
 		return processTimes{}, errors.New("no name in parentheses")
 	}
-	fields := bytes.Fields(text[end+1:]) // from field 3, the state, on
+	fields := bytes.Fields(text[end+1:]) // from field 3, the state
 	if len(fields) < 15 {
 		return processTimes{}, fmt.Errorf("%d fields after the name, want 15 or more", len(fields))
 	}

@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// ownCPU is the CPU time of a process, of all its threads, by its clock, which counts nanoseconds: /proc counts in ticks, and user and
-// system time each are rounded down to one, which is two in a hundred of a second.
+// ownCPU is the CPU time of a process, of all its threads, from the process's clock in nanoseconds. /proc counts in
+// ticks and rounds user and system time down to a tick each, which makes up to two hundredths of a second.
 func ownCPU(pid int) (time.Duration, bool) {
 	const ofProcess = 2 // CPUCLOCK_SCHED, without the bit for a thread (clock_getcpuclockid(3))
 	var t syscall.Timespec

@@ -4,5 +4,5 @@ package bench
 
 import "time"
 
-// ownCPU says that there is no clock of another process.
+// ownCPU reports that another process has no clock to read.
 func ownCPU(int) (time.Duration, bool) { return 0, false }

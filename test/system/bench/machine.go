@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// CPUModel is the processor's name, where Linux tells it.
+// CPUModel is the processor's name, where Linux tells the name.
 func CPUModel() string {
 	text, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
@@ -25,7 +25,7 @@ func CPUModel() string {
 
 var residentLine = regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`)
 
-// ResidentMemory is a process's, in bytes.
+// ResidentMemory is the resident memory of a process, in bytes.
 func ResidentMemory(pid int) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -44,7 +44,8 @@ func ResidentMemory(pid int) (int64, error) {
 
 var shareLine = regexp.MustCompile(`(?m)^Pss:\s+(\d+) kB$`)
 
-// ResidentMemoryOfTree is that of a process and its descendants, in bytes. Of what several share, each has its part.
+// ResidentMemoryOfTree is the resident memory of a process and its descendants, in bytes. Each process counts with its
+// share of shared pages.
 func ResidentMemoryOfTree(root int) (sum int64, err error) {
 	tree, err := processTree(root)
 	if err != nil {

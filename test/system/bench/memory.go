@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// sampleEvery is the time between two looks at the memory.
+// sampleEvery is the time between two samples of the memory.
 const sampleEvery = 500 * time.Millisecond
 
-// WatchMemory samples a process's memory, as read tells it in bytes, until the
-// func that it returns is called, which gives the samples, one at least.
+// WatchMemory samples a process's memory, which read returns in bytes. Calling the returned func ends sampling and
+// returns the samples, at least one.
 func WatchMemory(pid int, read func(pid int) (int64, error)) func() ([]int64, error) {
 	var samples []int64
 	var failed error

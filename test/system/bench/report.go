@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Report is text on its way to somebody who reads it.
+// Report is text for a reader.
 type Report struct{ bytes.Buffer }
 
-// Print prints it in one piece.
+// Print writes the text in one piece.
 func (r *Report) Print(w io.Writer) error {
 	if _, err := w.Write(r.Bytes()); err != nil {
 		return fmt.Errorf("print report: %w", err)
@@ -28,7 +28,7 @@ type Table[C any] struct {
 	out     *tabwriter.Writer
 }
 
-// NewTable begins a table at the end of a report. It is there once it was closed.
+// NewTable begins a table at the end of a report. Close adds the table to the report.
 func NewTable[C any](r *Report, columns []C) *Table[C] {
 	return &Table[C]{columns, tabwriter.NewWriter(r, 0, 0, 2, ' ', tabwriter.AlignRight)}
 }
@@ -50,7 +50,7 @@ func (t *Table[C]) Close() error {
 	return nil
 }
 
-// Percentile is the smallest of the sorted values that p percent of them do not exceed; zero where there are none.
+// Percentile is the smallest of the sorted values that p percent of them do not exceed; zero without values.
 func Percentile(sorted []time.Duration, p int) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -58,7 +58,7 @@ func Percentile(sorted []time.Duration, p int) time.Duration {
 	return sorted[max(0, (len(sorted)*p+99)/100-1)]
 }
 
-// Milliseconds prints a time with three digits or more, and nothing measured as "-".
+// Milliseconds prints a time with at least three digits, and zero as "-".
 func Milliseconds(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
 	switch {
@@ -71,7 +71,7 @@ func Milliseconds(d time.Duration) string {
 	}
 }
 
-// Counts prints counters in order of name.
+// Counts prints counters in the order of their names.
 func Counts[N int | float64](of map[string]N) string {
 	if len(of) == 0 {
 		return "none"

@@ -6,14 +6,13 @@ import (
 	"sort"
 )
 
-// Zipf is the popularity of products: product i, counted from 1, is asked for
-// with a probability proportional to i^-exponent. (math/rand's needs an
-// exponent above one, and shoppers are nearer to one.)
+// Zipf is the popularity of products: the probability of product i, counted from 1, is proportional to i^-exponent.
+// (math/rand's Zipf needs an exponent above one, and shoppers are nearer to one.)
 type Zipf struct {
-	upTo []float64 // upTo[i] is the probability of product i+1 or one before it
+	upTo []float64 // upTo[i] is the probability of a product up to i+1
 }
 
-// NewZipf is that of as many products.
+// NewZipf is the popularity of the given number of products.
 func NewZipf(products int, exponent float64) Zipf {
 	upTo := make([]float64, products)
 	sum := 0.0
@@ -24,11 +23,11 @@ func NewZipf(products int, exponent float64) Zipf {
 	for i := range upTo {
 		upTo[i] /= sum
 	}
-	upTo[products-1] = 1 // whatever rounding made of it
+	upTo[products-1] = 1 // without rounding errors
 	return Zipf{upTo}
 }
 
-// Products is how many there are.
+// Products is the number of products.
 func (z Zipf) Products() int { return len(z.upTo) }
 
 // Draw returns the id of a product.
@@ -37,7 +36,7 @@ func (z Zipf) Draw(r *rand.Rand) int {
 	return 1 + sort.Search(len(z.upTo)-1, func(i int) bool { return z.upTo[i] > u })
 }
 
-// Probability is that of the product with this id.
+// Probability is the probability of the product with this id.
 func (z Zipf) Probability(id int) float64 {
 	if id == 1 {
 		return z.upTo[0]

@@ -19,10 +19,11 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// meanSize is that of the bodies, about.
+// meanSize is about the mean size of the bodies, in bytes.
 const meanSize = 2300
 
-// newOrigin answers a URL with a body whose size it says: a kilobyte in the middle, more than eight for one of twenty.
+// newOrigin answers each URL with a body of a size that follows from the URL: a median of a kilobyte, and more than
+// eight kilobytes for one URL in twenty.
 func newOrigin() *httptest.Server {
 	body := make([]byte, 60_000)
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -32,17 +33,18 @@ func newOrigin() *httptest.Server {
 		}
 		size := math.Exp(7 + 1.2*rand.New(rand.NewPCG(seed, 1)).NormFloat64())
 		w.Header().Set("Etag", `"`+strconv.FormatUint(seed, 16)+`"`)
-		_, _ = w.Write(body[:min(len(body), 100+int(size))]) // a proxy that has left
+		_, _ = w.Write(body[:min(len(body), 100+int(size))]) // the proxy may have closed the connection
 	}))
 }
 
-// load is what is sent to the proxy.
+// load is the load on the proxy.
 type load struct {
 	address string
-	next    atomic.Int64 // the number of the next URL that nobody has asked for
+	next    atomic.Int64 // number of the last new URL
 }
 
-// run asks for many new URLs as fast as it can, and then for new and hot ones at a rate. It says how many of each were answered meanwhile.
+// run requests fill new URLs as fast as possible, and then new and hot URLs at a rate. run returns the number of
+// answers to new URLs, and the latencies of hits, of the second part.
 func (l *load) run(ctx context.Context, fill int, o options) (fresh int, hits []time.Duration, err error) {
 	group, filling := errgroup.WithContext(ctx)
 	for range connections {
@@ -77,7 +79,7 @@ func (l *load) run(ctx context.Context, fill int, o options) (fresh int, hits []
 			at := time.Now().Add(rand.N(pause))
 			return l.each(paced, func(c *client) (bool, error) {
 				time.Sleep(time.Until(at))
-				sent := at // with the wait for the connection
+				sent := at // includes the wait for the connection
 				at = at.Add(pause)
 				err := c.get(fmt.Sprint("/hot/", rand.IntN(hot)))
 				mu.Lock()
@@ -94,14 +96,14 @@ func (l *load) run(ctx context.Context, fill int, o options) (fresh int, hits []
 
 func (*load) fresh(n int64) string { return fmt.Sprintf("/v2/shops/%d/products/%d", n%1000, n) }
 
-// each does something on a connection, again and again, until it reports false.
+// each calls do on one connection until do reports false.
 func (l *load) each(ctx context.Context, do func(*client) (bool, error)) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.address)
 	if err != nil {
 		return fmt.Errorf("connect to the proxy: %w", err)
 	}
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // which ends reads and writes
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends reads and writes
 	defer stop()
 	c := &client{conn, bufio.NewReader(conn)}
 	for more := true; more; {

@@ -1,6 +1,7 @@
-// Command churn measures what the proxy takes of memory while copies come and go: how much is resident beside the bound that the documents
-// give, for several sizes of the memory for copies. First it fills that memory twice, then new URLs come at a rate and hot ones are asked for
-// besides. Bodies are of a hundred bytes to sixty kilobytes, so that what is let go of leaves holes in which few others fit.
+// Command churn measures the proxy's memory while copies come and go: the resident memory beside the documented bound,
+// for several sizes of the memory for copies. The command first fills that memory twice, and then requests new URLs at
+// a rate and hot URLs besides. Bodies have a hundred bytes to sixty kilobytes, so that freed copies leave holes that
+// fit few other copies.
 //
 //	go run -C test/system ./bench/churn
 //	go run -C test/system ./bench/churn --sizes 64,1024 --time 3m
@@ -25,7 +26,8 @@ import (
 
 func main() { bench.Main("bench-churn", run) }
 
-// The bound: what the process may take for each byte of memory.size, for itself, for each connection, and for each name that was purged.
+// The bound: memory of the process for each byte of memory.size, for itself, for each connection, and for each purged
+// name.
 const (
 	perByte       = 1.25
 	itself        = 64 << 20
@@ -35,12 +37,12 @@ const (
 
 const (
 	connections = 32
-	hot         = 200 // URLs that are asked for again and again
+	hot         = 200 // URLs that are requested again and again
 )
 
 type options struct {
 	sizes []int // of the memory for copies, in MiB
-	rate  int   // of URLs that nobody has asked for, and of hits
+	rate  int   // of new URLs, and of hits
 	lasts time.Duration
 
 	flags *bench.Flags
@@ -108,7 +110,7 @@ func run(ctx context.Context, args []string) error {
 	})
 }
 
-// row is what was seen with one size of the memory.
+// row is the result for one size of the memory.
 type row struct {
 	size          int
 	copies, marks float64

@@ -38,7 +38,7 @@ func kill(v *servers.ValkeyServer) error {
 
 func start(ctx context.Context, v *servers.ValkeyServer) error { return v.Start(ctx) }
 
-// configuration is that of each proxy, whose name in the log is its number.
+// configuration is the configuration of each proxy. A proxy's name in the log is its number.
 const configuration = `drain_delay: 0s
 memory: {size: 64MiB, max_object: 64KiB}
 log: {hits: 0%%, others: 0%%, level: warn}
@@ -50,7 +50,7 @@ routes:
   - {name: origin, match: "GET /origin/{id}", policy: cache-aside, ttl: 10m, key: "origin:{id}"}
 `
 
-// fleet is what is measured.
+// fleet is the system under test.
 type fleet struct {
 	valkey  *servers.ValkeyServer
 	origin  *origin
@@ -108,10 +108,10 @@ func (f *fleet) stop() (err error) {
 	return err
 }
 
-// fillers is how many copies are fetched at the same time before the load.
+// fillers is the number of concurrent fetches before the load.
 const fillers = 8
 
-// fill has every proxy hold every copy.
+// fill makes every proxy hold every copy.
 func (f *fleet) fill(ctx context.Context, o options) error {
 	for _, p := range f.proxies {
 		fetching, ctx := errgroup.WithContext(ctx)
@@ -148,7 +148,7 @@ func (f *fleet) get(ctx context.Context, url string) error {
 // leaseGauge is 1 while an instance uses copies.
 const leaseGauge = "cacheproxy_lease_valid"
 
-// leases looks at the leases until ctx ends, and gives when each instance lost its lease and held it again.
+// leases watches the leases until ctx ends, and returns when each instance lost or regained its lease.
 func (f *fleet) leases(ctx context.Context) []turn {
 	var turns []turn
 	held := make([]bool, len(f.proxies))

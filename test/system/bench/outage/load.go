@@ -17,24 +17,24 @@ import (
 const (
 	// host is the Host of every request: clients know a fleet by one name.
 	host = "shop.example"
-	// most is how many requests the load generator may have under way.
+	// most bounds the load generator's requests under way.
 	most = 6000
 )
 
-// routes are those of the configuration.
+// routes are the routes of the configuration.
 var routes = []string{"stale", "origin"}
 
-// read is one read that was answered.
+// read is one answered read.
 type read struct {
 	sent  time.Time
 	took  time.Duration
 	route int
 	code  int    // 0: no answer
-	word  string // what Cache-Status says of it, or the error
+	word  string // result in Cache-Status, or the error
 	bare  bool   // 503 without Retry-After
 }
 
-// send reads at a steady rate from all proxies until ctx ends.
+// send reads from all proxies at a steady rate until ctx ends.
 func (f *fleet) send(ctx context.Context, o options) []read {
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(1, 2))
@@ -85,7 +85,7 @@ type purge struct {
 	code int
 }
 
-// purge orders purges at a steady rate, each of one key on any proxy, until ctx ends, and waits for what becomes of them.
+// purge sends purges at a steady rate until ctx ends, each of one key at any proxy, and waits for their answers.
 func (f *fleet) purge(ctx context.Context, o options) []purge {
 	var mu sync.Mutex
 	var purges []purge

@@ -1,12 +1,13 @@
-// Command outage measures what the proxies of a fleet do when their Valkey fails under load. It starts a Valkey, several
-// proxies, and an origin of known capacity, sends reads open-loop over two routes, one with on_lease_loss: serve_stale and
-// one with origin, and purges beside them. Then it takes Valkey away for longer than the leases last, and gives it back. It
-// does so three times: Valkey is killed and keeps its log, is killed and loses everything, and freezes.
+// Command outage measures how the proxies of a fleet behave when their Valkey fails under load. The command starts a
+// Valkey, several proxies, and an origin of known capacity. Load is open-loop reads over two routes, one with
+// on_lease_loss: serve_stale and one with origin, with purges beside them. Valkey then fails for longer than the leases
+// last, and comes back. The command does so for three failures: Valkey is killed and keeps its log, is killed and loses
+// everything, and freezes.
 //
 //	go run -C test/system ./bench/outage
 //	go run -C test/system ./bench/outage --rate 1500 --down 10s
 //
-// It fails when a promise was broken; the report says which.
+// The command fails when a promise was broken; the report says which.
 package main
 
 import (
@@ -50,7 +51,7 @@ func run(ctx context.Context, args []string) error {
 	})
 }
 
-// measured prints what was seen of a failure, and says which promises were broken.
+// measured prints the measurement of a failure, and returns the broken promises.
 func measured(ctx context.Context, o options, f failure, binary, dir string) (broken []string, err error) {
 	r, err := measure(ctx, o, f, binary, dir)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// settle is how long the load runs before anything is measured, to open connections.
+// settle is how long the load runs before the measurement begins, to open connections.
 const settle = 3 * time.Second
 
-// recovered is from how long after the last lease is held the load is as before.
+// recovered is the time after the last lease is held again until the load counts as normal.
 const recovered = 5 * time.Second
 
 // result is everything that was measured of one failure.
@@ -21,10 +21,10 @@ type result struct {
 	reads    []read
 	purges   []purge
 	arrivals []arrival
-	begun    time.Time // of what is measured
+	begun    time.Time // start of the measurement
 	failed   time.Time // when Valkey failed
-	lapsed   time.Time // when the last instance noticed that it has no lease
-	first    time.Time // when the first did
+	lapsed   time.Time // when the last instance noticed that its lease was lost
+	first    time.Time // when the first instance noticed
 	back     time.Time // when Valkey was back
 	held     time.Time // when the last instance held its lease again
 	ended    time.Time
@@ -65,7 +65,7 @@ func measure(ctx context.Context, o options, f failure, binary, dir string) (_ *
 	return r, r.place(turns)
 }
 
-// schedule has Valkey fail and come back.
+// schedule makes Valkey fail and come back.
 func (r *result) schedule(ctx context.Context, fl *fleet) error {
 	if err := sleep(ctx, settle); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (r *result) schedule(ctx context.Context, fl *fleet) error {
 	return nil
 }
 
-// place finds out when leases were lost and held again.
+// place determines when leases were lost and held again.
 func (r *result) place(turns []turn) error {
 	holds := map[int]bool{}
 	for _, t := range turns {
@@ -121,7 +121,7 @@ func (r *result) place(turns []turn) error {
 	return nil
 }
 
-// phase is a part of the time.
+// phase is a part of the measured time.
 type phase struct {
 	name     string
 	from, to time.Time
@@ -131,7 +131,7 @@ func (p phase) holds(t time.Time) bool { return !t.Before(p.from) && t.Before(p.
 
 func (p phase) seconds() float64 { return p.to.Sub(p.from).Seconds() }
 
-// phases are all of it, in order.
+// phases are all phases, in order.
 func (r *result) phases() []phase {
 	calm := r.held.Add(recovered)
 	return []phase{
@@ -153,10 +153,10 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// tally is what one route did in one phase.
+// tally is the result of one route in one phase.
 type tally struct {
 	requests, hits, ok, shed, bare int
-	words                          map[string]int // of what was not answered with 200
+	words                          map[string]int // answers other than 200
 	served, refused                []time.Duration
 }
 
@@ -191,13 +191,13 @@ func (r *result) tally(p phase, route int) tally {
 	return t
 }
 
-// load is what the origin had in one phase.
+// load is the load on the origin in one phase.
 type load struct {
-	requests, most, mostOf, second int // second: the most in any second of it
-	sum                            int // of those that each found at work, with itself
+	requests, most, mostOf, second int // second: most requests in one second of the phase
+	sum                            int // sum over requests of the requests at work on arrival, each including itself
 }
 
-// mean is how many requests were at work when one came, with itself.
+// mean is the average number of requests at work on the arrival of a request, which is included.
 func (l load) mean() float64 { return float64(l.sum) / float64(max(l.requests, 1)) }
 
 func (r *result) load(p phase) load {

@@ -9,7 +9,7 @@ import (
 
 type options struct {
 	instances int
-	rate      int // reads per second, of all routes and instances
+	rate      int // reads per second, over all routes and instances
 	keys      int // of each route
 	exponent  float64
 	purges    float64       // per second
@@ -18,14 +18,14 @@ type options struct {
 	work      time.Duration // of the origin for one request
 	lease     time.Duration
 	before    time.Duration // how long the load runs before Valkey fails
-	down      time.Duration // for how long it has failed
-	after     time.Duration // how long the load runs after it is back
+	down      time.Duration // how long the failure lasts
+	after     time.Duration // how long the load runs after Valkey is back
 	only      string        // the failure, by its short name; empty: all
 
 	flags *bench.Flags
 }
 
-// capacity is the requests per second that the fleet may send to the origin.
+// capacity is the number of requests per second that the fleet may send to the origin.
 func (o options) capacity() float64 { return float64(o.fleet) / o.work.Seconds() }
 
 func parseOptions(args []string) (options, error) {

@@ -11,26 +11,26 @@ import (
 	"time"
 )
 
-// body is what the origin answers, about the size of a row as JSON.
+// body is the origin's answer, about the size of a row as JSON.
 var body = strings.Repeat("x", 1024)
 
-// origin is a server that takes the same time for every request. It has an address for each proxy, and notes when how many
-// requests each has with it.
+// origin is a server that takes the same time for every request. origin has an address for each proxy, and records how
+// many requests of each proxy were at work.
 type origin struct {
 	servers []*httptest.Server
 	work    time.Duration
 
-	loaded atomic.Bool // until then it takes no time
+	loaded atomic.Bool // before, requests take no time
 
 	mu   sync.Mutex
 	now  []int     // requests at work, by proxy; guarded by mu
 	seen []arrival // guarded by mu
 }
 
-// arrival is a request that has come to the origin, and what it found there with itself.
+// arrival is the arrival of a request at the origin, with the requests at work, including itself.
 type arrival struct {
 	at       time.Time
-	of, most int // requests at work: of its proxy, and of all
+	of, most int // requests at work of the same proxy, and of all
 }
 
 func startOrigin(proxies int, work time.Duration) *origin {
@@ -51,17 +51,17 @@ func (o *origin) serve(w http.ResponseWriter, proxy int) {
 	o.seen = append(o.seen, arrival{time.Now(), o.now[proxy], all})
 	o.mu.Unlock()
 	if o.loaded.Load() {
-		time.Sleep(o.work) // a query goes on when its client leaves
+		time.Sleep(o.work) // a query goes on after its client has left
 	}
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
-	// Before the last byte is sent: what comes next over the same place is not beside this one.
+	// The count falls before the last byte is sent: the next request in the same place is not concurrent with this one.
 	o.mu.Lock()
 	o.now[proxy]--
 	o.mu.Unlock()
 	io.WriteString(w, body)
 }
 
-// arrivals are those until now.
+// arrivals are all arrivals so far.
 func (o *origin) arrivals() []arrival {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -10,16 +10,17 @@ import (
 	"cacheproxy/test/system/bench"
 )
 
-// fullShare is how much of what the origin may have at once it has at least, on average, while requests are shed for want of it.
+// fullShare is the least average use of the origin's places while requests are shed for lack of a place.
 const fullShare = 0.9
 
-// afterglow is for how long after the leases are held again requests may still be shed: those that waited in a full queue.
+// afterglow is how long requests may still be shed after the leases are held again: requests that waited in a full
+// queue.
 const afterglow = 2 * time.Second
 
-// slow is the time that a read may take at most, but for one in a hundred, on a machine that does what is asked of it.
+// slow bounds the 99th percentile of reads on a machine that can carry the load.
 const slow = time.Second
 
-// overloaded says that the machine did not do what was asked of it before anything had failed: then nothing can be said.
+// overloaded reports a machine that did not carry the load even before the failure. The measurement then says nothing.
 func (r *result) overloaded() error {
 	healthy := r.phases()[0]
 	for i, route := range routes {
@@ -33,7 +34,7 @@ func (r *result) overloaded() error {
 	return nil
 }
 
-// broken says which promises were broken.
+// broken lists the broken promises.
 func (r *result) broken() []string {
 	var found []string
 	report := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
@@ -74,12 +75,12 @@ func (r *result) broken() []string {
 	return found
 }
 
-// spike says whether the origin had more to do once leases were held again, and what had waited was done, than before the
-// failure.
+// spike reports whether the origin had more load after leases were held again and waiting requests were done than
+// before the failure.
 func (r *result) spike() []string {
 	before := r.load(phase{from: r.begun, to: r.failed})
 	after := r.load(phase{from: r.held.Add(afterglow), to: r.ended})
-	// What was purged and asked for meanwhile has to be fetched by each instance.
+	// Each instance has to fetch again what was purged and requested meanwhile.
 	if allowed := 2*before.second + 10; after.second > allowed {
 		return []string{fmt.Sprintf("the origin had up to %d requests/s after leases were held again, and up to %d before the failure", after.second, before.second)}
 	}

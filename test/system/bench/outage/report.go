@@ -89,7 +89,7 @@ func (r *result) perSecond(p phase, routes ...int) string {
 	return fmt.Sprintf("%.0f", float64(n)/p.seconds())
 }
 
-// purged is how long the purges took that were ordered in a phase and ended so, sorted.
+// purged is the sorted durations of the purges that were sent in a phase and ended with the status code.
 func (r *result) purged(p phase, code int) []time.Duration {
 	var took []time.Duration
 	for _, x := range r.purges {

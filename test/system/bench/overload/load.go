@@ -14,25 +14,25 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// most is how many requests the load generator may have under way: what the
-// proxy lets wait, and plenty more for what it refuses at once.
+// most bounds the load generator's requests under way: enough for the requests that the proxy lets wait, and many more
+// for those refused at once.
 const most = 2000
 
-// load is requests sent at a steady rate, however long answers take.
+// load is requests at a steady rate, however long answers take.
 type load struct {
 	name    string
 	offered float64         // requests per second
 	served  []time.Duration // latencies of answers with 200, sorted
 	shed    []time.Duration // latencies of answers with 503, sorted
 	first   []time.Duration // latencies of the requests of the first second, sorted
-	reasons map[string]int  // of what was shed, by the detail of Cache-Status
-	others  map[string]int  // any other end, by what it was
+	reasons map[string]int  // of shed requests, by the detail of Cache-Status
+	others  map[string]int  // other results, by status or error
 	bare    int             // 503 without Retry-After
 	elapsed time.Duration   // while requests were sent
 	slow    time.Duration   // from the first request to the last that took longer than patient
 }
 
-// send asks for a URL of its own with every request.
+// send requests a new URL each time.
 func send(ctx context.Context, name, base string, rate int, d, patient time.Duration, serial *atomic.Int64) (load, error) {
 	targets := func(t *vegeta.Target) error {
 		t.Method, t.URL = http.MethodGet, fmt.Sprintf("%s/%d", base, serial.Add(1))

@@ -1,14 +1,12 @@
-// Command overload measures what the proxy does for an origin that is offered
-// many times what it can do. Every request is a miss. It starts an origin of
-// known capacity and the proxy, sends requests open-loop at a multiple of that
-// capacity, and reports how many requests the origin saw at once, how much of
-// its capacity was used, what waited and what was shed and how fast, whether
-// memory grew, and the latency before and right after.
+// Command overload measures how the proxy protects an origin that is offered many times its capacity. Every request is
+// a miss. The command starts an origin of known capacity and the proxy, and sends requests open-loop at a multiple of
+// that capacity. The report has the origin's concurrent requests and used capacity, how many requests waited or were
+// shed and how fast, the growth of memory, and the latency before and right after.
 //
 //	go run -C test/system ./bench/overload
 //	go run -C test/system ./bench/overload --duration 10s
 //
-// It fails when the origin saw more requests at once than max_in_flight.
+// The command fails when the origin had more concurrent requests than max_in_flight.
 package main
 
 import (
@@ -24,8 +22,7 @@ import (
 
 func main() { bench.Main("bench-overload", run) }
 
-// configuration has the limits of the origin, and so little memory for copies
-// that it is full within seconds.
+// configuration has the limits of the origin, and so little memory for copies that the memory is full within seconds.
 const configuration = `drain_delay: 0s
 memory: {size: 8MiB, max_object: 64KiB}
 log: {others: 1%%}

@@ -12,21 +12,21 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// calm is how long the load before and after lasts, at half of the capacity.
+// calm is the duration of the load before and after, at half of the capacity.
 const calm = 5 * time.Second
 
 // result is everything that was measured.
 type result struct {
 	options             options
 	before, over, after load
-	most                int64   // requests at the origin at once, over all of it
+	most                int64   // concurrent requests at the origin, over the whole run
 	goodput             float64 // answers of the origin per second of the overload
 	waits               histogram
 	memory              []int64 // of the proxy during the overload, in bytes, sampled evenly
 }
 
-// measure sends the load before, the overload, and the load after as soon as
-// the last request of the overload was sent, while the queue is still full.
+// measure sends the load before and the overload. The load after begins as soon as the last request of the overload was
+// sent, while the queue is still full.
 func measure(ctx context.Context, o options, origin *origin, proxy *servers.Cacheproxy) (result, error) {
 	r := result{options: o}
 	var serial atomic.Int64

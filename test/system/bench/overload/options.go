@@ -8,9 +8,9 @@ import (
 )
 
 type options struct {
-	places       int           // max_in_flight: what the origin works on at once
+	places       int           // max_in_flight: concurrent requests that the origin works on
 	work         time.Duration // for one request
-	times        float64       // the capacity
+	times        float64       // multiple of the capacity
 	duration     time.Duration // of the overload
 	queue        int
 	queueTimeout time.Duration
@@ -18,7 +18,7 @@ type options struct {
 	flags *bench.Flags
 }
 
-// capacity is the requests per second that the origin can do.
+// capacity is the number of requests per second that the origin can answer.
 func (o options) capacity() float64 { return float64(o.places) / o.work.Seconds() }
 
 func parseOptions(args []string) (options, error) {

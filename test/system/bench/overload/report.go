@@ -43,7 +43,7 @@ func (r result) printNotes(out *bench.Report) {
 	o := r.options
 	fmt.Fprintf(out, "\nThe origin saw at most %d requests at once (max_in_flight: %d) and did %.0f a second during the overload, %.0f %% of its capacity.\n",
 		r.most, o.places, r.goodput, 100*r.goodput/o.capacity())
-	// The deadline itself, and the way there and back.
+	// The limit is the timeout and a tenth for the network.
 	limit := o.queueTimeout + o.queueTimeout/10
 	late := len(r.over.shed) - countUpTo(r.over.shed, limit)
 	fmt.Fprintf(out, "Shed: %s; %d of %d took longer than queue_timeout and a tenth (%v), %d came without Retry-After.\n",
@@ -60,7 +60,7 @@ func (r result) printNotes(out *bench.Report) {
 	fmt.Fprintf(out, "\nCommand: %s\n", o.flags.Command())
 }
 
-// String is the share of those who waited between two bounds.
+// String is the share of waiting requests between each two bounds.
 func (h histogram) String() string {
 	all := h[len(h)-1].count
 	if all == 0 {

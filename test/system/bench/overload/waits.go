@@ -9,8 +9,8 @@ import (
 	"cacheproxy/test/servers"
 )
 
-// histogram is cacheproxy_origin_queue_seconds: how many waited at most how
-// long, in the order of the bounds. The last bound is negative: any time.
+// histogram is cacheproxy_origin_queue_seconds: the number of requests with at most each wait, in the order of the
+// bounds. A negative bound, the last, stands for any wait.
 type histogram []bucket
 
 type bucket struct {
@@ -38,7 +38,7 @@ func queueWaits(ctx context.Context, proxy *servers.Cacheproxy) (h histogram, er
 	return h, nil
 }
 
-// since is what was counted after before.
+// since is the counts since before.
 func (h histogram) since(before histogram) histogram {
 	grown := make(histogram, len(h))
 	for i, b := range h {

@@ -13,20 +13,20 @@ import (
 	"cacheproxy/test/servers"
 )
 
-// memory for copies that every cache is given, where a measurement is not about just that.
+// usualMemory is the memory for copies of every cache, in bytes, unless the measurement is about memory.
 const usualMemory = 1 << 30
 
 // peer is a server that can be measured.
 type peer struct {
 	name    string
-	program string // that has to be installed; empty: none
-	limit   bool   // it does not cache, and says what can be had at all
+	program string // program that has to be installed; empty: none
+	limit   bool   // the peer does not cache and shows what is possible at all
 	start   func(ctx context.Context, b *bed, dir string) (*server, error)
-	unable  func(load) string // why it is not measured with a load; empty: it is
-	version []string          // a command that prints it
+	unable  func(load) string // why a load is not measured; empty: the load is measured
+	version []string          // a command that prints the version
 }
 
-// server is a peer that runs.
+// server is a running peer.
 type server struct {
 	name    string
 	limit   bool
@@ -34,7 +34,7 @@ type server struct {
 	address string
 }
 
-// bed is what peers need to start, for one load.
+// bed is everything that peers need to start, for one load.
 type bed struct {
 	cores            cores
 	dir              string
@@ -46,10 +46,10 @@ type bed struct {
 	binary, baseline string
 }
 
-// running are servers in the order of their peers.
+// running are the servers in the order of their peers.
 type running struct{ servers []*server }
 
-// start starts the peers, each in a folder of its own. One that does not start ends nothing but itself; why is told.
+// start starts the peers, each in a folder of its own. A peer that does not start is reported to failed and left out.
 func (b *bed) start(ctx context.Context, peers []peer, failed func(peer string, err error)) *running {
 	r := &running{}
 	for _, p := range peers {
@@ -108,7 +108,7 @@ func (s *server) awaitAnswers(ctx context.Context) error {
 	}
 }
 
-// startFrom writes a configuration and starts a program with it, on the core of servers under test.
+// startFrom writes a configuration and starts a program with it, on the core for servers under test.
 func (b *bed) startFrom(ctx context.Context, dir, file, configuration string, port int, command ...string) (*server, error) {
 	if err := os.WriteFile(filepath.Join(dir, file), []byte(configuration), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration of %s: %w", command[0], err)
@@ -121,7 +121,7 @@ func (b *bed) startFrom(ctx context.Context, dir, file, configuration string, po
 	return &server{process: process, address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}, nil
 }
 
-// makeBed starts what the peers need for a load. The func that it gives stops that.
+// makeBed starts everything that the peers need for a load. The returned func stops all of it.
 func (s *session) makeBed(ctx context.Context, l load) (_ *bed, stop func() error, err error) {
 	b := s.base
 	b.load = l

@@ -11,8 +11,8 @@ import (
 	"cacheproxy/test/servers"
 )
 
-// proxyConfiguration is a route for everything. All that costs time is as by default: metrics, Age, Cache-Status, the
-// access log.
+// proxyConfiguration is a route for everything. All costly settings have their defaults: metrics, Age, Cache-Status,
+// the access log.
 const proxyConfiguration = `drain_delay: 0s
 memory: {size: %[1]dB, max_object: %[5]dB}
 limits: {max_connections: 12000}
@@ -22,14 +22,15 @@ routes:
   - {name: all, match: "GET /", policy: cache-aside, ttl: 1h%[4]s}
 `
 
-// valkeyTimeout is longer than the default: on a busy machine Valkey, which shares a core with wrk, may be late, and a copy that
-// is not waited for makes a hit a miss. It costs nothing where nobody is late. The lease allows no more.
+// valkeyTimeout is longer than the default. Valkey shares a core with wrk and may be late on a busy machine, and each
+// late copy would make a hit a miss. The longer timeout costs nothing while Valkey is in time. The lease allows no
+// longer timeout.
 const valkeyTimeout = "750ms"
 
-// valkeyMemory is so little that next to no copy of the load that is about Valkey is found before it.
+// valkeyMemory is so little that next to no copy is found in memory under the load on Valkey.
 const valkeyMemory = 1 << 20
 
-// cacheproxy is the binary under test, or another one as the baseline.
+// cacheproxy is the binary under test, or another binary as the baseline.
 func cacheproxy(name string, binary func(*bed) string) peer {
 	return peer{
 		name: name,
@@ -48,7 +49,8 @@ func cacheproxy(name string, binary func(*bed) string) peer {
 	}
 }
 
-// fittingConfiguration is one that the binary accepts. Where it can be told which fields choose no answer, it is.
+// fittingConfiguration is a configuration that the binary accepts. If the binary has ignore_headers, the configuration
+// lists the fields that choose no answer.
 func fittingConfiguration(ctx context.Context, b *bed, dir, binary string) (string, error) {
 	listeners, memory := "", b.memory
 	if b.load.tls {

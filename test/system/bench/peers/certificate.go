@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// makeCertificate makes a certificate that signs itself, for the time of a run, with a key of the kind that most have.
+// makeCertificate makes a self-signed certificate for the time of a run, with the most common kind of key.
 func makeCertificate(dir string) (certFile, keyFile string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

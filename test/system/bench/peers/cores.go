@@ -9,7 +9,8 @@ import (
 	"strconv"
 )
 
-// cores says which processors the server under test has, and which all else; as taskset takes them. Empty: any.
+// cores says which processors the server under test has, and which everything else has, in the form of taskset. Empty:
+// any.
 type cores struct {
 	Server string `json:"server"`
 	Load   string `json:"load"`
@@ -27,7 +28,7 @@ func splitCores(count int) cores {
 	}
 }
 
-// coresHere are those of this machine. Where they cannot be told apart nobody is pinned, and the report says so.
+// coresHere are the cores of this machine. Without taskset nothing is pinned, and the report says so.
 func coresHere() cores {
 	if _, err := exec.LookPath("taskset"); err != nil {
 		return cores{}
@@ -35,7 +36,7 @@ func coresHere() cores {
 	return splitCores(runtime.NumCPU())
 }
 
-// pinned is a command that runs on some cores only.
+// pinned is a command that runs on the given cores only.
 func pinned(cores string, command ...string) []string {
 	if cores == "" {
 		return command
@@ -43,8 +44,8 @@ func pinned(cores string, command ...string) []string {
 	return append([]string{"taskset", "-c", cores}, command...)
 }
 
-// moveHere pins this process, which reads what the servers print, to the cores of the load. Threads that it starts later
-// stay with their maker.
+// moveHere pins this process, which reads the servers' output, to the cores of the load. Later threads inherit the
+// setting from the thread that starts them.
 func (c cores) moveHere(ctx context.Context) error {
 	if c.Load == "" {
 		return nil

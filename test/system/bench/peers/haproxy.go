@@ -9,7 +9,8 @@ import (
 	"cacheproxy/test/servers"
 )
 
-// haproxyConfiguration logs nothing, which is HAProxy's default; it says Age and where answers come from.
+// haproxyConfiguration logs nothing, which is HAProxy's default. HAProxy's answers have Age and show where they come
+// from.
 const haproxyConfiguration = `global
   nbthread 1
   maxconn 12000
@@ -36,7 +37,7 @@ backend origin
   server origin %[6]s
 `
 
-// haproxyMost is the largest cache that HAProxy takes, in MiB.
+// haproxyMost is the largest cache that HAProxy accepts, in MiB.
 const haproxyMost = 4095
 
 func haproxy() peer {
@@ -49,7 +50,7 @@ func haproxy() peer {
 			}
 			protocol := ""
 			if b.load.tls {
-				// It wants the chain and the key in one file.
+				// HAProxy wants the chain and the key in one file.
 				pem := dir + "/both.pem"
 				if err := joinFiles(pem, b.cert, b.key); err != nil {
 					return nil, err
@@ -58,7 +59,7 @@ func haproxy() peer {
 			}
 			without := ""
 			if b.load.status == http.StatusNotModified {
-				// wrk waits for as much content, which a 304 never has.
+				// wrk waits for content of that length, which a 304 never has.
 				without = "  http-after-response del-header Content-Length if { status 304 }"
 			}
 			size := min(b.memory>>20, haproxyMost)

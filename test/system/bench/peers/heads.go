@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// Bounds of the heads, which are those of browsers and SDKs as caches get to see them: with fields of the trace, without
-// cookies.
+// Bounds of the heads' lengths. The heads are those of browsers and SDKs as caches see them: with fields of a trace,
+// without cookies.
 const (
 	realisticHeads = 1000
 	shortestHead   = 400
 	longestHead    = 900
 )
 
-// constantHead is what load generators send by themselves.
+// constantHead is the head that load generators send by default.
 const constantHead = "Host: shop.example\r\n\r\n"
 
 // client is a kind of program that sends requests.
@@ -23,7 +23,7 @@ type client struct {
 	accept []string
 	coding string
 	hints  string // sec-ch-ua, of Chromium only
-	page   bool   // whether it is a browser, with languages, a page that it comes from, and what Fetch Metadata says
+	page   bool   // a browser, with languages, a referring page, and Fetch Metadata
 }
 
 var browserAccept = []string{
@@ -58,11 +58,11 @@ var languages = []string{
 	"es-ES,es;q=0.9", "ja,en-US;q=0.9,en;q=0.8", "nl-NL,nl;q=0.9,en;q=0.8", "pl-PL,pl;q=0.9,en-US;q=0.8,en;q=0.7", "it-IT,it;q=0.9,en-US;q=0.8",
 }
 
-// unlisted are the fields of the heads that a cache might take for something that chooses an answer, and here do not.
+// unlisted are the fields of the heads that a cache might think choose an answer. No answer here depends on them.
 var unlisted = []string{"Sec-*", "Dnt", "Priority", "Upgrade-Insecure-Requests", "Save-Data", "Baggage"}
 
-// makeHeads makes heads from Host on, without the request line, each with a trace and an id that no other has. The same
-// seed makes the same heads.
+// makeHeads makes heads from Host on, without the request line, each with a unique trace and request id. Equal seeds
+// make equal heads.
 func makeHeads(count int, seed uint64) []string {
 	r := rand.New(rand.NewPCG(seed, 1))
 	heads := make([]string, count)

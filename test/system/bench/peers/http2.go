@@ -14,13 +14,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// http2Connections is over how many connections a load's requests go; all of these are under way at once.
+// http2Connections is the number of connections of a load, which divide the load's concurrent requests among them.
 const http2Connections = 4
 
-// http2Window is what answers may be under way: more than there is.
+// http2Window is the flow-control window: larger than all answers under way.
 const http2Window = 1 << 30
 
-// runHTTP2 sends requests over HTTP/2, which wrk does not know. It keeps a number of streams busy on each of a few connections.
+// runHTTP2 sends requests over HTTP/2, which wrk does not speak. Each of a few connections has a constant number of
+// busy streams.
 func runHTTP2(m material, l load, address string, duration time.Duration) (traffic, error) {
 	requests := m.fields()
 	var results [http2Connections]traffic
@@ -42,7 +43,7 @@ func runHTTP2(m material, l load, address string, duration time.Duration) (traff
 	return all, nil
 }
 
-// fields gives each head with a path, as HTTP/2 fields.
+// fields returns each head with a path, as HTTP/2 fields.
 func (m material) fields() (requests [][]hpack.HeaderField) {
 	for i, head := range m.allHeads {
 		fields := []hpack.HeaderField{
@@ -62,7 +63,7 @@ func (m material) fields() (requests [][]hpack.HeaderField) {
 	return requests
 }
 
-// sender is one connection. Its fields are of one goroutine.
+// sender is one connection. Only one goroutine uses a sender.
 type sender struct {
 	framer   *http2.Framer
 	encoder  *hpack.Encoder
@@ -74,7 +75,7 @@ type sender struct {
 }
 
 func sendOver(address string, requests [][]hpack.HeaderField, streams int, until time.Time) (traffic, error) {
-	// The certificate was made for this run, by nobody that is known.
+	// The certificate is self-signed and made for this run.
 	config := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{http2.NextProtoTLS}}
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", address, config)
 	if err != nil {
@@ -145,7 +146,7 @@ func (s *sender) converse(conn net.Conn, streams int, until time.Time) error {
 	return nil
 }
 
-// ask sends the next request on a stream of its own.
+// ask sends the next request on a new stream.
 func (s *sender) ask() error {
 	s.block.Reset()
 	for _, field := range s.requests[s.next%len(s.requests)] {

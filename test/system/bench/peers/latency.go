@@ -10,7 +10,7 @@ import (
 	"cacheproxy/test/system/bench"
 )
 
-// latencyLoads are those at a steady rate, with what part of it each has: what all peers can do many times over.
+// latencyLoads are the loads at a steady rate. The rates are far below what any peer can do.
 func latencyLoads() []latencyLoad {
 	one := load{name: "latency-hit", title: "hit on one object", connections: usualConnections, size: 2 << 10, paths: objects(2<<10, 1), status: 200, origin: hits}
 	miss := one
@@ -20,7 +20,7 @@ func latencyLoads() []latencyLoad {
 
 type latencyLoad struct {
 	load
-	part int // of --rate, as its divisor
+	part int // divisor of --rate
 }
 
 // latencyRow is one load at a steady rate.
@@ -31,7 +31,7 @@ type latencyRow struct {
 	Cells []latencyCell `json:"cells"`
 }
 
-// latencyCell has the median of the rounds in each of its fields.
+// latencyCell has the rounds of a peer, and their medians field by field.
 type latencyCell struct {
 	Peer   string    `json:"peer"`
 	Median latency   `json:"median"`
@@ -114,14 +114,15 @@ func (w latencyRow) print(to io.Writer) error {
 		[]string{"p50", "p99", "p99.9", "longest"}, rows)
 }
 
-// textRow is what is printed of a peer: a cell for each column, or why there is none.
+// textRow is the printed row of a peer: a cell for each column, or the reason for missing cells.
 type textRow struct {
 	peer  string
 	cells []string
 	why   []string
 }
 
-// printTable prints a table with a row for each peer, and below what was not measured; nothing where there are no rows.
+// printTable prints a table with a row for each peer, and below the table the reasons for missing measurements. Without
+// rows printTable prints nothing.
 func printTable(to io.Writer, title string, columns []string, rows []textRow) error {
 	if len(rows) == 0 {
 		return nil

@@ -18,10 +18,11 @@ import (
 	"cacheproxy/test/servers"
 )
 
-// limitCommand is the word after which this program is one of the servers below, so that it can be pinned like any other.
+// limitCommand is the argument that makes this program one of the servers below, so that the server can be pinned like
+// any other.
 const limitCommand = "serve-limit"
 
-// Kinds of servers that this program is.
+// The servers that this program can be.
 const (
 	bareLoop     = "loop"
 	plainHTTP    = "net/http"
@@ -62,7 +63,7 @@ func serveLimit(args []string) error {
 	return server.Serve(listener)
 }
 
-// constant answers as the loop does, by way of net/http.
+// constant answers like the loop, by way of net/http.
 func constant(w http.ResponseWriter, r *http.Request) {
 	size, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	body, ok := bodies[size]
@@ -100,7 +101,7 @@ func newReverseProxy(origin string) (http.Handler, error) {
 	return proxy, nil
 }
 
-// startLimit starts this program as one of them.
+// startLimit starts this program as a server of the given kind.
 func startLimit(ctx context.Context, kind string, core string, args ...string) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {

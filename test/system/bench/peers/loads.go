@@ -7,10 +7,11 @@ import (
 	"cacheproxy/test/system/bench"
 )
 
-// unique stands for a path of its own in each request.
+// unique stands for a new path in each request.
 const unique = "@"
 
-// share is what part of the requests may reach the origin. What a round sees beyond it was another load than it says.
+// share bounds the part of the requests that may reach the origin. A round outside of the bounds was another load than
+// its name says.
 type share struct{ least, most float64 }
 
 var (
@@ -18,8 +19,8 @@ var (
 	misses = share{0.95, 1.05}
 )
 
-// fits tells whether as many requests reached the origin as may. Where some are meant to, those under way at the end did,
-// and are not among the requests that were answered.
+// fits reports whether the number of requests at the origin is within the bounds. In loads with misses, requests under
+// way at the end have reached the origin and are not among the answered ones.
 func (s share) fits(requests, atOrigin, underWay int) bool {
 	if s.least == 0 {
 		underWay = 0
@@ -32,13 +33,13 @@ type load struct {
 	name, title string
 	connections int
 	size        int             // of the answers' bodies
-	paths       func() []string // asked for one after another
-	fields      string          // of every head, besides its own
+	paths       func() []string // requested one after another
+	fields      string          // added to every head
 	status      int
 	origin      share
 	constant    bool // measured with constant heads too
 	many        bool // objects
-	longer      int  // times the usual duration: what takes a while to begin
+	longer      int  // multiple of the usual duration, for loads that begin slowly
 	tls, http2  bool
 	valkey      bool // only cacheproxy, with copies in Valkey and not in memory
 }
@@ -73,7 +74,7 @@ func zipfPaths() []string {
 
 func onlyUnique() []string { return []string{unique} }
 
-// mixedPaths has one miss among nine hits.
+// mixedPaths has one miss among ten requests.
 func mixedPaths() []string {
 	paths := objects(2<<10, 9*500)()
 	var mixed []string

@@ -13,33 +13,33 @@ import (
 	"time"
 )
 
-// sizes are those of the answers that there are, by the first segment of a path: /2048/anything.
+// sizes are the sizes of answers, in bytes, by the first segment of a path: /2048/anything.
 var sizes = []int{2 << 10, 64 << 10, 1 << 20}
 
-// etag is that of every object.
+// etag is the ETag of every object.
 const etag = `"1"`
 
-// loop answers every request with a constant, from a goroutine for each connection that reads and writes and does nothing
-// else. It is the origin, and the least that a server in Go can do for a request.
+// loop answers every request with a constant. A goroutine for each connection reads and writes and does nothing else.
+// loop is the origin, and the least work that a server in Go can do for a request.
 type loop struct {
 	answers  atomic.Pointer[map[string][]byte] // by the size in decimal digits
 	answered atomic.Int64
 }
 
-// countPath is where the loop tells how many other requests it has answered.
+// countPath is the path at which the loop tells how many other requests it has answered.
 const countPath = "/count"
 
 var notModified = []byte("HTTP/1.1 304 Not Modified\r\nEtag: " + etag + "\r\nCache-Control: max-age=86400\r\n\r\n")
 
 var notFound = []byte("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
-// answerHead is what all answers of this size say. The lifetime is longer than any run.
+// answerHead is the head of all answers of one size. The lifetime is longer than any run.
 func answerHead(size int, now time.Time) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\nCache-Control: max-age=86400\r\nEtag: %s\r\n\r\n",
 		now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"), size, etag)
 }
 
-// makeAnswers renews them, for their Date: a copy is as old as that when it comes.
+// makeAnswers makes the answers anew with the present Date, since caches derive the age of a new copy from Date.
 func (l *loop) makeAnswers() {
 	made := map[string][]byte{}
 	for _, size := range sizes {
@@ -48,18 +48,18 @@ func (l *loop) makeAnswers() {
 	l.answers.Store(&made)
 }
 
-// headOf is the head of an answer with so many bytes; empty: there is none.
+// headOf is the head of the answer with a body of size bytes; empty: there is no such answer.
 func (l *loop) headOf(size int) []byte {
 	answer := (*l.answers.Load())[strconv.Itoa(size)]
 	return answer[:max(0, len(answer)-size)]
 }
 
-// serve answers on a listener until that fails.
+// serve answers on a listener until the listener fails.
 func (l *loop) serve(listener net.Listener) error {
 	return l.serveBy(listener, func() answering { return l.answer })
 }
 
-// answering gives the answer to a head, which is good until it is asked again. It is of one connection.
+// answering returns the answer to a head. The answer stays valid until the next call. Each connection has its own.
 type answering func(head []byte) []byte
 
 func (l *loop) serveBy(listener net.Listener, newAnswering func() answering) error {
@@ -85,7 +85,7 @@ func (l *loop) serveBy(listener net.Listener, newAnswering func() answering) err
 var (
 	endOfHead = []byte("\r\n\r\n")
 	condition = []byte("If-None-Match:")
-	closing   = []byte("onnection: close") // whoever asks for it spells it in one of two ways
+	closing   = []byte("onnection: close") // clients spell the field's first letter in one of two ways
 )
 
 func converse(conn net.Conn, answerTo answering) error {
@@ -128,7 +128,7 @@ func withField(answer []byte, field string) []byte {
 	return slices.Concat(line, []byte("\r\n"+field), rest)
 }
 
-// ignoreLeaving tells clients that leave, as they may at any time, from real failures.
+// ignoreLeaving drops the errors of clients that leave, as clients may at any time, and keeps real failures.
 func ignoreLeaving(err error) error {
 	var network *net.OpError
 	if errors.Is(err, io.EOF) || errors.As(err, &network) {

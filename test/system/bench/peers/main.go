@@ -1,13 +1,13 @@
-// Command peers measures the proxy beside other caching proxies, on the machine at hand: those of nginx, Varnish, HAProxy
-// and Traffic Server that are installed, and beside what can be had at all: a loop on sockets, net/http answering a constant,
-// httputil.ReverseProxy, and for copies in Valkey the loop with one GET for each answer. All get the same requests, by wrk, in interleaved rounds; the server under test has one core, wrk
-// and the origin the others.
+// Command peers measures the proxy beside other caching proxies on this machine: the installed ones of nginx, Varnish,
+// HAProxy and Traffic Server. Limits show what is possible at all: a loop on sockets, net/http answering a constant,
+// httputil.ReverseProxy, and for copies in Valkey the loop with one GET for each answer. All servers get the same
+// requests, from wrk, in interleaved rounds. The server under test has one core, wrk and the origin have the others.
 //
 //	go run -C test/system ./bench/peers
 //	go run -C test/system ./bench/peers --loads hit,miss --baseline /tmp/before/cacheproxy
 //
-// What it measures is checked: an answer that is not what the load is about, and requests that reach the origin and should
-// not, are errors and no figures.
+// Each measurement is checked. A wrong answer, and requests at the origin that should not get there, are errors instead
+// of figures.
 package main
 
 import (
@@ -32,7 +32,7 @@ func main() {
 	bench.Main("bench", runBench)
 }
 
-// subcommand runs the servers that this program is itself, each a process of its own.
+// subcommand runs this program as one of the limit servers, each a process of its own.
 func subcommand(args []string) (done bool, err error) {
 	if len(args) == 0 || args[0] != limitCommand {
 		return false, nil
@@ -40,7 +40,7 @@ func subcommand(args []string) (done bool, err error) {
 	return true, serveLimit(args[1:])
 }
 
-// allPeers are the servers that there are, in the order of the report.
+// allPeers are all servers, in the order of the report.
 func allPeers() []peer {
 	return []peer{
 		cacheproxy(ours, func(b *bed) string { return b.binary }),
@@ -53,7 +53,8 @@ func allPeers() []peer {
 	}
 }
 
-// answeredByConstant tells whether a constant is a limit of a load. How many objects there are makes no difference to it.
+// answeredByConstant reports whether a constant is a limit of a load. The number of objects makes no difference to a
+// constant.
 func answeredByConstant(l load) bool { return !l.valkey && l.origin == hits && !l.many }
 
 // Names of peers that the report knows.
@@ -95,7 +96,7 @@ func measureIn(ctx context.Context, o options, dir string) error {
 		if !o.wants(l.name) {
 			continue
 		}
-		// Who interrupts a run keeps what it has measured, of the row that is interrupted too.
+		// An interrupted run keeps its measurements, also those of the interrupted row.
 		runs, err := s.measure(ctx, l)
 		if len(runs) > 0 {
 			r.add(l, runs)
@@ -111,7 +112,7 @@ func measureIn(ctx context.Context, o options, dir string) error {
 	return r.finish(o)
 }
 
-// measureOthers measures what is no row of the table.
+// measureOthers makes the measurements that are no rows of the table.
 func (s *session) measureOthers(ctx context.Context, r *report) error {
 	for _, l := range latencyLoads() {
 		if !s.options.wants(latencyName) {
@@ -141,9 +142,9 @@ func (s *session) measureOthers(ctx context.Context, r *report) error {
 	return errors.Join(ctx.Err(), printChurn(os.Stdout, r.Churn), printMemory(os.Stdout, r.Memory))
 }
 
-// prepare builds what is missing and finds out who can be measured.
+// prepare builds the missing binaries and determines the peers that can be measured.
 func prepare(ctx context.Context, o options, dir string) (*session, *report, error) {
-	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil { // where Debian keeps what root runs
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil { // for Debian
 		return nil, nil, fmt.Errorf("find peers: %w", err)
 	}
 	s := &session{

@@ -21,7 +21,7 @@ const (
 	constants = "constant"
 )
 
-// run is one peer under one load in one round.
+// run is one measurement: a peer under a load in a round.
 type run struct {
 	Load    string  `json:"load"`
 	Heads   string  `json:"heads"`
@@ -29,11 +29,11 @@ type run struct {
 	Round   int     `json:"round"`
 	Rate    float64 `json:"requests_per_second"`
 	CPU     float64 `json:"cpu_microseconds_per_request"`
-	Valkey  float64 `json:"valkey_cpu_microseconds_per_request,omitempty"` // of its process, which is not part of the above
+	Valkey  float64 `json:"valkey_cpu_microseconds_per_request,omitempty"` // of Valkey's process, apart from CPU
 	Origin  float64 `json:"origin_requests_per_request"`
-	Answer  string  `json:"answer,omitempty"` // to a probe: the fields that say where it comes from
+	Answer  string  `json:"answer,omitempty"` // fields of a probe's answer that say where the answer comes from
 	Traffic traffic `json:"traffic"`
-	Error   string  `json:"error,omitempty"` // why the figures are not to be used
+	Error   string  `json:"error,omitempty"` // why the figures must not be used
 }
 
 // session is everything that all loads share.
@@ -44,17 +44,18 @@ type session struct {
 	heads     map[string][]string
 	peers     []peer
 	progress  io.Writer
-	uniqueSet int // how many sets of unique paths were made
+	uniqueSet int // number of prefixes of unique paths
 }
 
-// uniquePrefix is what paths begin with that nobody has asked for before.
+// uniquePrefix is a new prefix for paths that no request has had.
 func (s *session) uniquePrefix() string {
 	s.uniqueSet++
 	return fmt.Sprintf("/%d/u%d-", 2<<10, s.uniqueSet)
 }
 
-// measure measures all peers under one load, in interleaved rounds. Each round has processes of its own: where the memory of one happens to
-// lie, and its hashes, make it dearer or cheaper than another one of the same program for as long as it lives.
+// measure measures all peers under one load, in interleaved rounds. Each round has processes of its own. The layout of
+// a process's memory, and the seeds of its hashes, make the process slower or faster than another of the same program
+// for its whole life.
 func (s *session) measure(ctx context.Context, l load) (runs []run, err error) {
 	b, stop, err := s.makeBed(ctx, l)
 	if err != nil {
@@ -91,7 +92,7 @@ func (s *session) measureRound(ctx context.Context, b *bed, round int, materials
 	for at, kind := range s.kinds(b.load) {
 		for _, i := range turn(round, len(there.servers)) {
 			server := there.servers[i]
-			if at == 0 { // a process that has just begun has its memory to grow and its connections to make
+			if at == 0 { // a new process has to grow its memory and make its connections
 				if _, err := s.load(ctx, b, server, materials[kind], time.Second); err != nil && ctx.Err() == nil {
 					failed(server.name, err)
 					continue
@@ -108,7 +109,7 @@ func (s *session) measureRound(ctx context.Context, b *bed, round int, materials
 	return runs, nil
 }
 
-// load sends a load to a server for a while.
+// load sends a load to a server for the duration.
 func (s *session) load(ctx context.Context, b *bed, to *server, m material, duration time.Duration) (traffic, error) {
 	if b.load.http2 {
 		return runHTTP2(m, b.load, to.address, duration)
@@ -116,8 +117,8 @@ func (s *session) load(ctx context.Context, b *bed, to *server, m material, dura
 	return runWrk(ctx, b.cores, s.script, m, b.load, to.address, s.uniquePrefix(), duration)
 }
 
-// turn is in which order so many servers are measured in a round: another one begins in each, and every second round goes the other way, so
-// that none comes always right behind the same one.
+// turn is the order of servers in a round. Each two rounds begin with another server, and every second round is
+// reversed, so that no server always follows the same one.
 func turn(round, servers int) []int {
 	order := make([]int, servers)
 	for i := range order {
@@ -129,7 +130,7 @@ func turn(round, servers int) []int {
 	return order
 }
 
-// ableTo are the peers that are measured with a load.
+// ableTo lists the peers that are measured with a load.
 func (s *session) ableTo(l load) (able []peer) {
 	for _, p := range s.peers {
 		if p.unable(l) == "" {
@@ -149,7 +150,7 @@ func (s *session) kinds(l load) (kinds []string) {
 	return kinds
 }
 
-// warmAll warms the servers. One that fails is stopped, and why is told.
+// warmAll warms the servers. A server that fails is reported and stopped.
 func (s *session) warmAll(ctx context.Context, b *bed, there *running, kinds, paths []string, failed func(peer string, err error)) error {
 	var warm []*server
 	var stopping error
@@ -166,7 +167,7 @@ func (s *session) warmAll(ctx context.Context, b *bed, there *running, kinds, pa
 	return errors.Join(stopping, ctx.Err())
 }
 
-// warm sends what the load will send, of each kind of heads, until next to nothing of that reaches the origin.
+// warm sends the load's requests with each kind of heads, until next to none of them reaches the origin.
 func (s *session) warm(ctx context.Context, b *bed, to *server, kinds, paths []string) error {
 	if to.limit {
 		return nil
@@ -203,7 +204,7 @@ func (s *session) warmKind(ctx context.Context, b *bed, to *server, requests ite
 	}
 }
 
-// runOnce measures one server once. What keeps it from that is in the run.
+// runOnce measures one server once. An error becomes part of the run.
 func (s *session) runOnce(ctx context.Context, b *bed, of *server, kind string, m material, paths []string) run {
 	r := run{Load: b.load.name, Heads: kind, Peer: of.name}
 	if err := s.runInto(ctx, &r, b, of, m, paths); err != nil {
@@ -256,7 +257,7 @@ func (s *session) runInto(ctx context.Context, r *run, b *bed, of *server, m mat
 	return err
 }
 
-// reach is how many requests have been answered by the origin, and keys found in Valkey, since these were started.
+// reach is the number of requests that the origin has answered, and of keys found in Valkey, since their start.
 type reach struct{ origin, valkey int }
 
 func (b *bed) reached(ctx context.Context) (r reach, err error) {
@@ -278,10 +279,10 @@ func (b *bed) used(of *server) (u usage, err error) {
 	return u, err
 }
 
-// probes are how many requests are looked at before and after each run.
+// probes is the number of answers checked before and after each run.
 const probes = 3
 
-// probe looks whether answers are what they should be, and gives what the last of them says of itself.
+// probe checks answers, and returns the fields of the last answer that say where the answer comes from.
 func (s *session) probe(ctx context.Context, b *bed, of *server, kind string, paths []string) (answer string, err error) {
 	for i := range probes {
 		path := paths[i%len(paths)]

@@ -13,24 +13,25 @@ import (
 	"cacheproxy/test/system/bench"
 )
 
-// room for an object of 2 KiB in the measurement of memory: more than any peer takes.
+// roomPerObject is the memory for an object of 2 KiB in the measurement of memory: more than any peer needs.
 const roomPerObject = 8 << 10
 
-// tellEvery is after how many objects it is told how far filling is.
+// tellEvery is the number of objects between two reports of progress.
 const tellEvery = 100_000
 
-// Churn: memory for copies, how many times that is filled before, and the rate of one object that stays in use.
+// Churn: the memory for copies, how many times it is filled beforehand, and the rate of requests for one object that
+// stays in use.
 const (
 	churnMemory = 32 << 20
 	churnTimes  = 2
 	churnHits   = 500
 )
 
-// memoryRow is what a peer takes for many objects.
+// memoryRow is the memory of a peer for many objects.
 type memoryRow struct {
 	Peer    string  `json:"peer"`
 	Wanted  int     `json:"objects_wanted"`
-	Objects int     `json:"objects"` // fewer where the time for filling was over before
+	Objects int     `json:"objects"` // fewer where the time for filling ran out
 	Seconds float64 `json:"seconds_of_filling"`
 	Empty   int64   `json:"resident_bytes_when_empty"`
 	Full    int64   `json:"resident_bytes_with_objects"`
@@ -38,21 +39,21 @@ type memoryRow struct {
 	Error   string  `json:"error,omitempty"`
 }
 
-// churnRow is what happens to memory, and to hits, while copies are made all the time and others leave.
+// churnRow is the memory, and the latency of hits, while new copies are made all the time and others are evicted.
 type churnRow struct {
 	Peer     string  `json:"peer"`
 	Memory   int64   `json:"memory_bytes"`
 	Resident int64   `json:"resident_bytes_at_most"`
 	Misses   int     `json:"misses_per_second"`
-	Hits     latency `json:"hits"` // the longest is the longest pause that a client has seen
+	Hits     latency `json:"hits"` // the longest is the longest pause that a client saw
 	Error    string  `json:"error,omitempty"`
 }
 
-// memoryPeers hold copies in memory of their own. (HAProxy's cache ends at 4 GiB, all of it taken at once; nginx's and
-// Traffic Server's are files.)
+// memoryPeers hold copies in their own memory. (HAProxy's cache ends at 4 GiB, all allocated at once; nginx and Traffic
+// Server keep files.)
 var memoryPeers = []string{ours, baseline, "Varnish"}
 
-// cachesOf are the caches among the peers, those with these names only where there are any.
+// cachesOf lists the caches among the peers; with names, only those with one of the names.
 func (s *session) cachesOf(names ...string) (caches []peer) {
 	for _, p := range s.peers {
 		if p.limit {
@@ -70,7 +71,8 @@ func (s *session) cachesOf(names ...string) (caches []peer) {
 	return caches
 }
 
-// alone starts one peer, measures it, and stops it. It has all cores: only memory is looked at.
+// alone starts one peer, measures the peer, and stops it. Without pin the peer has all cores, for measurements of
+// memory only.
 func (s *session) alone(ctx context.Context, l load, p peer, memory int64, pin bool, measure func(*bed, *server) error) (err error) {
 	b, stop, err := s.makeBed(ctx, l)
 	if err != nil {
@@ -89,13 +91,14 @@ func (s *session) alone(ctx context.Context, l load, p peer, memory int64, pin b
 	return measure(b, server)
 }
 
-// fill asks for objects that nobody has asked for.
+// fill requests new objects.
 func (s *session) fill(ctx context.Context, b *bed, server *server, objects int) error {
 	_, err := s.fillWithin(ctx, b, server, objects, 0)
 	return err
 }
 
-// fillWithin begins with no more objects when a time is over, unless that is zero, and tells how many it has asked for.
+// fillWithin requests new objects until there are enough or the time is over, and returns the number requested. within
+// is zero: no time limit.
 func (s *session) fillWithin(ctx context.Context, b *bed, server *server, objects int, within time.Duration) (filled int, err error) {
 	prefix, heads := s.uniquePrefix(), s.heads[realistic]
 	began := time.Now()
@@ -116,7 +119,7 @@ func (s *session) measureMemory(ctx context.Context, p peer) memoryRow {
 	l := load{name: memoryName, size: 2 << 10, paths: onlyUnique}
 	w := memoryRow{Peer: p.name, Wanted: s.options.objects}
 	err := s.alone(ctx, l, p, int64(s.options.objects)*roomPerObject, false, func(b *bed, server *server) (err error) {
-		if err := s.fill(ctx, b, server, 1000); err != nil { // what the first requests leave behind is not of objects
+		if err := s.fill(ctx, b, server, 1000); err != nil { // memory of the first requests is not memory of objects
 			return err
 		}
 		if w.Empty, err = bench.ResidentMemoryOfTree(server.process.PID()); err != nil {
@@ -162,7 +165,7 @@ func (s *session) measureChurn(ctx context.Context, p peer) churnRow {
 	return w
 }
 
-// churn asks for one object that stays and for others that come, and looks at the memory meanwhile.
+// churn requests one object that stays and other objects that are new, and samples the memory meanwhile.
 func (s *session) churn(ctx context.Context, w *churnRow, b *bed, server *server, hot, new material) error {
 	w.Misses = max(1, s.options.rate/2)
 	duration := 10 * s.options.time

@@ -9,7 +9,7 @@ import (
 	"cacheproxy/test/servers"
 )
 
-// nginxConfiguration keeps connections on both sides for as long as they are used, as the others do.
+// nginxConfiguration keeps connections on both sides open as long as they are used, as the other peers do.
 const nginxConfiguration = `%[1]s
 daemon off;
 worker_processes 1;

@@ -21,8 +21,8 @@ type options struct {
 	json     string
 	svg      string
 	from     string
-	objects  int           // in the measurement of memory
-	filling  time.Duration // in the same
+	objects  int           // of the measurement of memory
+	filling  time.Duration // of the measurement of memory
 	rate     int           // of the measurement of latency
 
 	flags *bench.Flags
@@ -63,14 +63,14 @@ const (
 	churnName   = "churn"
 )
 
-// wants tells whether a load or another measurement was asked for.
+// wants reports whether a load or another measurement was selected.
 func (o options) wants(name string) bool { return named(o.loads, name) }
 
 func named(list, name string) bool {
 	return list == "all" || slices.Contains(strings.Split(list, ","), name)
 }
 
-// checkNames finds names that nobody has.
+// checkNames refuses unknown names.
 func checkNames(option, list string, known []string) error {
 	if list == "all" {
 		return nil
@@ -95,7 +95,7 @@ func (o options) checkNames(loads []load, peers []peer) error {
 	return errors.Join(checkNames("loads", o.loads, append(names, latencyName, memoryName, churnName)), checkNames("peers", o.peers, peerNames))
 }
 
-// binary is the proxy's, built where none was named.
+// binary is the proxy's binary, built where the flag names none.
 func (o options) binary(ctx context.Context, dir string) (string, error) {
 	return o.flags.Binary(ctx, dir)
 }

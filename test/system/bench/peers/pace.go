@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// settle is how long connections are made; nothing is counted meanwhile.
+// settle is how long connections are opened before requests count.
 const settle = 500 * time.Millisecond
 
-// latency is how long answers took, from when their request was due. Zeros: there were none.
+// latency is the distribution of the time from a request's due time to its answer. Zeros: no answers.
 type latency struct {
 	Requests int           `json:"requests"`
 	Failed   int           `json:"failed"`
@@ -24,13 +24,13 @@ type latency struct {
 	Longest  time.Duration `json:"longest_ns"`
 }
 
-// timed is one request: when it was due, from the beginning on, and how long after that it was answered.
+// timed is one request: its due time, from the beginning, and the time from there to its answer.
 type timed struct {
 	due, took time.Duration
 	failed    bool
 }
 
-// summarize leaves out what was due within skip.
+// summarize leaves out requests that were due within skip.
 func summarize(requests []timed, skip time.Duration) latency {
 	var l latency
 	var took []time.Duration
@@ -58,7 +58,8 @@ func perMille(sorted []time.Duration, p int) time.Duration {
 	return sorted[max(0, (len(sorted)*p+999)/1000-1)]
 }
 
-// runPaced sends requests of a material at a steady rate. It fails where more than one in a thousand does.
+// runPaced sends requests of a material at a steady rate. runPaced fails where more than one request in a thousand
+// fails.
 func runPaced(ctx context.Context, m material, address, prefix string, rate int, duration time.Duration) (latency, error) {
 	all, err := paced(ctx, address, m.requests(prefix), rate, int((duration+settle).Seconds()*float64(rate)))
 	if err != nil {
@@ -71,9 +72,9 @@ func runPaced(ctx context.Context, m material, address, prefix string, rate int,
 	return l, nil
 }
 
-// paced hands a request to whichever connection is free whenever one is due. The time of an answer begins there: a request
-// that waits because the server keeps all connections busy has waited for the server (coordinated omission). That this
-// process was woken late is not the server's doing, and does not count.
+// paced hands a request to any free connection whenever a request is due. The time of an answer begins there: a request
+// that waits because the server keeps all connections busy has waited for the server (coordinated omission). A late
+// wake-up of this process is not the server's fault and does not count.
 func paced(ctx context.Context, address string, request func(int) exchange, rate, requests int) ([]timed, error) {
 	type due struct {
 		number int
@@ -93,7 +94,7 @@ func paced(ctx context.Context, address string, request func(int) exchange, rate
 				r := &all[d.number]
 				r.took, r.failed = time.Since(d.handed), err != nil || status != http.StatusOK
 				if err != nil {
-					// What came until here is not to be taken for the next answer.
+					// Bytes received so far must not be taken for the next answer.
 					if w, err = redial(ctx, w, address); err != nil {
 						return err
 					}
@@ -125,7 +126,7 @@ func redial(ctx context.Context, w *wire, address string) (*wire, error) {
 	return again, nil
 }
 
-// requests gives the request with a number.
+// requests returns a func for the request with a number.
 func (m material) requests(prefix string) func(int) exchange {
 	return func(i int) exchange {
 		path := m.allPaths[i%len(m.allPaths)]

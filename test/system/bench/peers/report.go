@@ -16,14 +16,14 @@ import (
 	"cacheproxy/test/system/bench"
 )
 
-// cell is what all rounds say of a peer under a load.
+// cell is the summary of all rounds of a peer under a load.
 type cell struct {
 	Peer   string   `json:"peer"`
 	Heads  string   `json:"heads"`
 	Rate   spread   `json:"requests_per_second"`
 	CPU    spread   `json:"cpu_microseconds_per_request"`
-	Valkey *spread  `json:"valkey_cpu_microseconds_per_request,omitempty"` // of its process, where the load is about it
-	Ratio  float64  `json:"cacheproxy_cpu_per_this_cpu"`                   // above 1: the proxy takes more
+	Valkey *spread  `json:"valkey_cpu_microseconds_per_request,omitempty"` // of Valkey's process, for loads on Valkey
+	Ratio  float64  `json:"cacheproxy_cpu_per_this_cpu"`                   // above 1: the proxy uses more
 	Errors []string `json:"errors,omitempty"`
 }
 
@@ -72,12 +72,12 @@ func newReport(o options, c cores) *report {
 	}
 }
 
-// versionOf is the first line in which a program tells its version.
+// versionOf is the first line of the output of a program's version command.
 func versionOf(ctx context.Context, p peer) string {
 	if len(p.version) == 0 {
 		return ""
 	}
-	// Some exit with a failure after they have told it.
+	// Some programs exit with a failure after printing their version.
 	out, err := exec.CommandContext(ctx, p.version[0], p.version[1:]...).CombinedOutput()
 	if len(out) == 0 && err != nil {
 		return err.Error()
@@ -149,7 +149,7 @@ func (r *report) printSetting(w io.Writer) error {
 	return out.Print(w)
 }
 
-// column is one of a row's table.
+// column is a column of a row's table.
 type column struct {
 	title string
 	cell  func(peer string) string
@@ -183,12 +183,12 @@ func (w row) columns() []column {
 	return columns
 }
 
-// has tells whether a peer, or any where it has no name, was measured with these heads.
+// has reports whether the peer was measured with these heads; an empty peer: any peer.
 func (w row) has(heads, peer string) bool {
 	return slices.ContainsFunc(w.Cells, func(c cell) bool { return c.Heads == heads && (peer == "" || c.Peer == peer) })
 }
 
-// peers are those of a row, in order.
+// peers are the peers of a row, in order.
 func (w row) peers() (names []string) {
 	for _, p := range allPeers() {
 		for _, c := range w.Cells {
@@ -220,7 +220,7 @@ func (r *report) printRow(w io.Writer, of row) error {
 	return out.Print(w)
 }
 
-// write writes the files that were asked for.
+// write writes the files that the flags name.
 func (r *report) write(o options) error {
 	if o.json != "" {
 		text, err := json.MarshalIndent(r, "", " ")
@@ -243,7 +243,7 @@ func (r *report) write(o options) error {
 	return nil
 }
 
-// finish prints what is of the whole run, and fails where something of the proxy could not be measured.
+// finish prints the summary of the whole run, and fails where a measurement of the proxy failed.
 func (r *report) finish(o options) error {
 	if err := errors.Join(r.printSummary(os.Stdout), r.write(o)); err != nil {
 		return err
@@ -251,7 +251,7 @@ func (r *report) finish(o options) error {
 	fmt.Printf("\nCommand: %s\n", r.Command)
 	wrong := 0
 	for _, one := range r.Runs {
-		// What another program cannot do is said in the table, and is no fault of this one.
+		// A failure of another program is shown in the table, and is no failure of this run.
 		if one.Error != "" && (one.Peer == ours || one.Peer == baseline) {
 			wrong++
 		}

@@ -2,14 +2,14 @@ package main
 
 import "slices"
 
-// spread is what a few rounds gave.
+// spread is the distribution of a few rounds.
 type spread struct {
 	Median float64 `json:"median"`
 	Least  float64 `json:"least"`
 	Most   float64 `json:"most"`
 }
 
-// spreadOf is zero where there is nothing.
+// spreadOf is zero without values.
 func spreadOf(values []float64) spread {
 	if len(values) == 0 {
 		return spread{}
@@ -23,7 +23,7 @@ func spreadOf(values []float64) spread {
 	return spread{median, sorted[0], sorted[len(sorted)-1]}
 }
 
-// ratio is zero where it is not known.
+// ratio is zero where the ratio is undefined.
 func ratio(a, b float64) float64 {
 	if b == 0 {
 		return 0

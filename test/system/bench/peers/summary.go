@@ -10,7 +10,7 @@ import (
 	"cacheproxy/test/system/bench"
 )
 
-// readReport reads what an earlier run wrote.
+// readReport reads the report of an earlier run.
 func readReport(file string) (*report, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -23,7 +23,7 @@ func readReport(file string) (*report, error) {
 	return r, nil
 }
 
-// printAll prints what was measured, as it was when it was measured.
+// printAll prints a report as the run printed it.
 func (r *report) printAll(w io.Writer) error {
 	if err := r.printSetting(w); err != nil {
 		return err

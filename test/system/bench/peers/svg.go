@@ -25,7 +25,8 @@ const (
 	plotHead    = 64
 )
 
-// plot is a panel for each load, with a scale of its own, since a hit on 1 MiB costs a hundred times one on 2 KiB.
+// plot has a panel for each load. Each panel has a scale of its own, since a hit on 1 MiB costs a hundred times a hit
+// on 2 KiB.
 type plot struct {
 	Width, Height int
 	Title, Notes  string
@@ -47,7 +48,7 @@ type bar struct {
 	Class string
 }
 
-// plotOf draws the CPU time per request with realistic heads, or with constant ones where there are no others.
+// plotOf plots the CPU time per request with realistic heads, or with constant heads where a row has no others.
 func plotOf(r *report) plot {
 	p := plot{
 		Width: plotColumns*panelWidth + 20,
@@ -102,7 +103,7 @@ func panelOf(w row) panel {
 	return one
 }
 
-// draw gives the plot as SVG.
+// draw returns the plot as SVG.
 func draw(r *report) ([]byte, error) {
 	var out bytes.Buffer
 	if err := plotTemplate.Execute(&out, plotOf(r)); err != nil {

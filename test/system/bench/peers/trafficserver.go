@@ -9,7 +9,7 @@ import (
 	"cacheproxy/test/servers"
 )
 
-// trafficRoot moves all of Traffic Server's folders but those of the package into one of its own.
+// trafficRoot moves all of Traffic Server's folders but the package's into a folder of its own.
 const trafficRoot = `prefix: %[1]s
 exec_prefix: %[1]s
 bindir: /usr/bin
@@ -27,7 +27,7 @@ infodir: /usr/share/info
 cachedir: %[1]s/cache
 `
 
-// trafficRecords is one thread, all copies in memory as well as in the file, the user as whom this runs ("#-1"), and no
+// trafficRecords has one thread, all copies in memory as well as in the file, the user of this process ("#-1"), and no
 // helper that waits for a crash.
 const trafficRecords = `CONFIG proxy.config.exec_thread.autoconfig INT 0
 CONFIG proxy.config.exec_thread.limit INT 1
@@ -46,7 +46,7 @@ CONFIG proxy.config.ssl.server.cert.path STRING /
 CONFIG proxy.config.ssl.server.private_key.path STRING /
 `
 
-// trafficLog is the log that the package comes with.
+// trafficLog is the log of the package's default configuration.
 const trafficLog = `logging:
   formats:
     - name: squid

@@ -17,13 +17,14 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// leastInValkey is the share of the requests that has to find its copy in Valkey, where a load is about that.
+// leastInValkey is the least share of requests that have to find their copy in Valkey, for loads on Valkey.
 const leastInValkey = 0.8
 
-// bareGet is the loop that asks Valkey for the body of each answer: the least that a copy from there can cost a server in Go.
+// bareGet is the loop that gets the body of each answer from Valkey: the least cost of a copy in Valkey for a server in
+// Go.
 const bareGet = "loop+GET"
 
-// bareGetPeer is the limit of a load that is about Valkey. Its bodies are written there before it starts.
+// bareGetPeer is the limit of a load on Valkey. The bodies are written to Valkey before the peer starts.
 func bareGetPeer() peer {
 	p := limit(bareGet, func(l load) bool { return l.valkey })
 	p.start = func(ctx context.Context, b *bed, _ string) (*server, error) {
@@ -35,7 +36,7 @@ func bareGetPeer() peer {
 	return p
 }
 
-// bodyKey is where the body of the answer to a path is. Proxies name their keys by the folders of their own.
+// bodyKey is the key of the body of the answer to a path. The keys of proxies begin with the names of their folders.
 func bodyKey(path string) string { return bareGet + ":" + path }
 
 // writeBodies writes the body of each answer of a load to Valkey.
@@ -60,7 +61,7 @@ func writeBodies(ctx context.Context, address string, l load) error {
 	return nil
 }
 
-// newValkeyClient makes a client as one is made by whoever sets nothing: it puts commands that come at once into one pipeline.
+// newValkeyClient makes a client with default settings, which pipelines concurrent commands.
 func newValkeyClient(address string) (valkey.Client, error) {
 	c, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{address}})
 	if err != nil {
@@ -77,7 +78,7 @@ func serveBareGet(listener net.Listener, address string) error {
 	}
 	heads := new(loop)
 	return heads.serveBy(listener, func() answering {
-		var answer []byte // that was written last
+		var answer []byte // buffer of the last answer
 		return func(request []byte) []byte {
 			_, rest, _ := bytes.Cut(request, []byte(" "))
 			path, _, _ := bytes.Cut(rest, []byte(" "))
@@ -98,7 +99,7 @@ func serveBareGet(listener net.Listener, address string) error {
 	})
 }
 
-// foundInValkey is how many keys have been found in Valkey since it was started; none where there is no Valkey.
+// foundInValkey is the number of keys found in Valkey since its start; zero without Valkey.
 func (b *bed) foundInValkey(ctx context.Context) (int, error) {
 	if b.valkey == nil {
 		return 0, nil
@@ -119,7 +120,7 @@ func (b *bed) foundInValkey(ctx context.Context) (int, error) {
 	return 0, fmt.Errorf("count what Valkey found: it does not tell")
 }
 
-// cpuOfValkey is the CPU time that Valkey has used; none where there is no Valkey.
+// cpuOfValkey is the CPU time that Valkey has used; zero without Valkey.
 func (b *bed) cpuOfValkey() (time.Duration, error) {
 	if b.valkey == nil {
 		return 0, nil

@@ -13,7 +13,7 @@ const varnishConfiguration = `vcl 4.1;
 backend origin { .host = "%s"; .port = "%s"; }
 `
 
-// varnish has its built-in rules, and its log in shared memory, which cannot be switched off.
+// varnish runs with its built-in rules, and its log in shared memory, which cannot be switched off.
 func varnish() peer {
 	return peer{
 		name: "Varnish", program: "varnishd", version: []string{"varnishd", "-V"},

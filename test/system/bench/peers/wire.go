@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// wire is a connection on which whole heads are sent as they are.
+// wire is a connection for sending complete heads unchanged.
 type wire struct {
 	conn   net.Conn
 	reader *bufio.Reader
@@ -27,7 +27,7 @@ func dial(ctx context.Context, address string, secure bool) (*wire, error) {
 	var conn net.Conn
 	var err error
 	if secure {
-		// The certificate was made for this run, by nobody that is known.
+		// The certificate is self-signed and made for this run.
 		conn, err = (&tls.Dialer{NetDialer: dialer, Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", address)
 	} else {
 		conn, err = dialer.DialContext(ctx, "tcp", address)
@@ -59,12 +59,12 @@ func (w *wire) get(path, head string) (*http.Response, []byte, error) {
 	return response, content, response.Body.Close()
 }
 
-// quickWithin is for how long an answer is waited for that only fills a cache: on a machine with much other work it may be late, and what was
-// filled until then would be lost.
+// quickWithin bounds the wait for an answer that only fills a cache. On a busy machine such an answer may be late, and
+// a failure would lose everything filled so far.
 const quickWithin = 2 * time.Minute
 
-// quick sends a request and drops the answer, of which it gives the status. It does as little as it can, since it takes turns
-// with the origin.
+// quick sends a request, drops the answer and returns its status. quick does as little as possible, since it shares a
+// core with the origin.
 func (w *wire) quick(path, head string) (status int, err error) {
 	if err := w.conn.SetDeadline(time.Now().Add(quickWithin)); err != nil {
 		return 0, err
@@ -104,7 +104,7 @@ func (w *wire) quick(path, head string) (status int, err error) {
 	return status, err
 }
 
-// count is how many requests a loop has answered.
+// count is the number of requests that a loop has answered.
 func count(ctx context.Context, address string) (int, error) {
 	w, err := dial(ctx, address, false)
 	if err != nil {
@@ -124,7 +124,8 @@ func count(ctx context.Context, address string) (int, error) {
 // exchange is one request of many.
 type exchange struct{ path, head string }
 
-// send sends requests over a few connections, and fails with the first that fails or is not answered with 200.
+// send sends requests over a few connections. send fails with the first request that fails or has another status than
+// 200.
 func send(ctx context.Context, address string, secure bool, each func(yield func(exchange) bool)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -22,10 +22,10 @@ var wrkScript []byte
 // installPeers is the command that installs the load generator and the peers.
 const installPeers = "make bench-peers"
 
-// errNoWrk says what to do.
+// errNoWrk names the command that installs wrk.
 var errNoWrk = errors.New("find wrk: it is not installed; " + installPeers + " installs it and the peers on Debian and Ubuntu")
 
-// traffic is what a load generator says of a run.
+// traffic is a load generator's result of a run.
 type traffic struct {
 	Requests     int   `json:"requests"`
 	Microseconds int64 `json:"microseconds"`
@@ -39,7 +39,7 @@ type traffic struct {
 
 func (t traffic) perSecond() float64 { return float64(t.Requests) / (float64(t.Microseconds) / 1e6) }
 
-// failure says what went wrong with more than one in a thousand requests.
+// failure is an error where more than one request in a thousand failed.
 func (t traffic) failure() error {
 	if t.Requests == 0 {
 		return errors.New("no request was answered")
@@ -51,7 +51,7 @@ func (t traffic) failure() error {
 	return nil
 }
 
-// material is what a load sends, also as the files that wrk reads.
+// material is the requests of a load, in memory and as files for wrk.
 type material struct {
 	allHeads, allPaths []string
 	heads, paths       string
@@ -71,11 +71,11 @@ func writeMaterial(dir, name string, heads []string, fields string, paths []stri
 	return m, nil
 }
 
-// rendered is up to how many paths wrk.lua makes whole requests of beforehand.
+// rendered is the number of paths up to which wrk.lua builds complete requests beforehand.
 const rendered = 20_000
 
-// inTurn are the requests that wrk.lua sends before it begins anew, but for those with a path of their own: which path meets which head
-// decides what is asked for, where a cache tells apart what clients prefer.
+// inTurn yields one round of wrk.lua's requests, without those with unique paths. The pairs of path and head matter: a
+// cache that tells clients' preferences apart has a copy for each pair.
 func inTurn(paths, heads []string) iter.Seq[exchange] {
 	return func(yield func(exchange) bool) {
 		if paths[0] == unique {

@@ -12,18 +12,18 @@ import (
 	"cacheproxy/test/system/bench"
 )
 
-// sample is how many purges are timed, and how many copies are looked at.
+// sample is the number of timed purges, and of copies that are checked.
 const sample = 2000
 
-// among is what purges cost beside so many copies.
+// among is the cost of purges beside a number of copies.
 type among struct {
 	copies   int
 	resident int64
 	took     []time.Duration // sorted
-	cpu      time.Duration   // of the proxy, for one
+	cpu      time.Duration   // of the proxy, for one purge
 }
 
-// measureCopies has one instance hold copies.
+// measureCopies measures purges at one instance with many copies.
 func measureCopies(ctx context.Context, o options, binary, dir string, out *bench.Report) (err error) {
 	s, err := begin(ctx, o, binary, dir, "")
 	if err != nil {
@@ -59,7 +59,7 @@ func measureCopies(ctx context.Context, o options, binary, dir string, out *benc
 	return s.purgeMany(ctx, o, out)
 }
 
-// purgeSome purges a sample, each a tag of another copy, and finds that each copy is gone.
+// purgeSome purges a sample, each purge a tag of another copy, and checks that all of these copies are gone.
 func (s *scene) purgeSome(ctx context.Context, copies int) (r among, err error) {
 	r.copies = copies
 	if r.resident, err = bench.ResidentMemoryOfTree(s.proxy.Process.PID()); err != nil {
@@ -90,10 +90,10 @@ func (s *scene) purgeSome(ctx context.Context, copies int) (r among, err error) 
 	return r, err
 }
 
-// steps is how often purgeMany looks at copies.
+// steps is the number of times that purgeMany checks copies.
 const steps = 6
 
-// purgeMany purges names that no copy has, and looks at a sample of the copies each time.
+// purgeMany purges names that no copy has, and checks a sample of the copies each time.
 func (s *scene) purgeMany(ctx context.Context, o options, out *bench.Report) error {
 	const perCall = 1000
 	fmt.Fprintf(out, "\nNames purged that no copy has, marks that the instance keeps, and copies of %d that are still used:\n", sample)
@@ -112,7 +112,7 @@ func (s *scene) purgeMany(ctx context.Context, o options, out *bench.Report) err
 		if err != nil {
 			return err
 		}
-		first := o.few + step*sample // others each time: what is used is checked, and stays usable for longer
+		first := o.few + step*sample // others each time: a checked copy stays usable for longer
 		hits, err := s.read(ctx, first, first+sample)
 		if err != nil {
 			return err
@@ -122,8 +122,8 @@ func (s *scene) purgeMany(ctx context.Context, o options, out *bench.Report) err
 	return nil
 }
 
-// wideHits reads copies with many tags while nothing is purged, and while other names are: one whose tags its clients do not get, and one whose tags are
-// in the head of each answer. A copy without tags is beside them.
+// wideHits reads copies with many tags, without purges and with purges of other names. One copy has tags that clients
+// do not get, another has its tags in the head of each answer. A third copy has no tags, for comparison.
 func (s *scene) wideHits(ctx context.Context, o options, out *bench.Report) error {
 	if err := s.quiet(ctx); err != nil {
 		return err
@@ -159,7 +159,7 @@ func (s *scene) wideHits(ctx context.Context, o options, out *bench.Report) erro
 	return nil
 }
 
-// what says what copy is at a path.
+// what describes the copy at a path.
 func (*scene) what(path string, o options) string {
 	switch path {
 	case wideHidden:
@@ -170,7 +170,7 @@ func (*scene) what(path string, o options) string {
 	return "without tags"
 }
 
-// quiet waits until the proxy has done with what it was asked before.
+// quiet waits until the proxy has finished earlier work.
 func (s *scene) quiet(ctx context.Context) error {
 	for range 60 {
 		before, err := bench.CPUOfTree(s.proxy.Process.PID())
@@ -190,7 +190,7 @@ func (s *scene) quiet(ctx context.Context) error {
 	return errors.New("the proxy is busy for a minute, though nothing is asked of it")
 }
 
-// hits asks for the copy at a path for a while.
+// hits requests the copy at a path for the given time.
 func (s *scene) hits(ctx context.Context, path string, lasts time.Duration) (hits, missed int, cpu time.Duration, err error) {
 	conn, err := s.dial(ctx)
 	if err != nil {
@@ -217,7 +217,7 @@ func (s *scene) hits(ctx context.Context, path string, lasts time.Duration) (hit
 				missed++
 			}
 		}
-		if !warm { // the first has fetched it
+		if !warm { // the first requests have fetched the copy
 			warm, start = true, time.Now()
 			if before, err = bench.CPUOfTree(s.proxy.Process.PID()); err != nil {
 				return 0, 0, 0, err

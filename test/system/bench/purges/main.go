@@ -1,7 +1,7 @@
-// Command purges measures how purges scale: what one costs beside few copies and beside many, each with several names of its own; what
-// becomes of the copies that nobody purged when more names are purged than an instance tells apart; what a hit costs whose copy has
-// thousands of names, while other names are purged all the time; and how long an instance takes to start behind a long log. It starts the
-// proxy, an origin that answers at once, and for the last a Valkey.
+// Command purges measures how purges scale: the cost of a purge beside few copies and beside many, each with several
+// names; the fate of other copies when more names are purged than an instance tells apart; the cost of a hit on a copy
+// with thousands of names while other names are purged; and the time that an instance takes to start behind a long log.
+// The command starts the proxy, an origin that answers at once, and for the last measurement a Valkey.
 //
 //	go run -C test/system ./bench/purges
 //	go run -C test/system ./bench/purges --copies 100000 --purged 300000
@@ -21,10 +21,10 @@ import (
 func main() { bench.Main("bench-purges", run) }
 
 type options struct {
-	few, copies int // how many copies there are when purges are measured
+	few, copies int // copies at each measurement of purges
 	names       int // tags of each of them
-	purged      int // names that are purged beyond that, each once
-	wide        int // tags of the copy that has many
+	purged      int // names purged in addition, each once
+	wide        int // tags of the copy with many tags
 	rate        int // purges per second beside its hits
 	entries     int // of the log behind which an instance starts
 

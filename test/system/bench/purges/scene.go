@@ -22,7 +22,7 @@ import (
 	"cacheproxy/test/servers"
 )
 
-// configuration has a route for copies with some names, and one for the copy with many.
+// configuration has a route for copies with some names, and a route for the copies with many.
 const configuration = `drain_delay: 0s
 memory: {size: 8GiB, max_object: 1MiB}
 log: {hits: 0%%, others: 0%%, level: warn}
@@ -33,14 +33,14 @@ routes:
   - {name: list, match: "GET /list/{kind}", policy: cache-aside, ttl: 12h}
 `
 
-// Where the copy is that has many tags, and one that has none.
+// Paths of the copies with many tags, and of a copy without tags.
 const (
 	plain      = "/list/plain"
 	wideHidden = "/list/hidden"
 	wideShown  = "/list/shown"
 )
 
-// scene is a proxy before an origin that names tags.
+// scene is a proxy before an origin that sends tags.
 type scene struct {
 	origin *httptest.Server
 	proxy  *servers.Cacheproxy
@@ -66,7 +66,7 @@ func (s *scene) end() error {
 	return s.proxy.Process.Stop()
 }
 
-// origin answers with 200 bytes, and with as many tags as a copy is to have.
+// origin answers with 200 bytes, and with the tags that the copy is to have.
 func origin(o options) http.Handler {
 	body := bytes.Repeat([]byte("0123456789"), 20)
 	wide := tags("list", o.wide)
@@ -77,11 +77,11 @@ func origin(o options) http.Handler {
 		}
 		switch r.URL.Path {
 		case wideHidden:
-			w.Header().Set("Surrogate-Key", spaced) // which clients do not get
+			w.Header().Set("Surrogate-Key", spaced) // clients do not get this field
 		case wideShown:
-			w.Header().Set("Cache-Tag", wide) // which they do
+			w.Header().Set("Cache-Tag", wide) // clients get this field
 		}
-		_, _ = w.Write(body) // a proxy that has left
+		_, _ = w.Write(body) // the proxy may have closed the connection
 	})
 }
 
@@ -95,9 +95,9 @@ func tags(of string, n int) string {
 
 func tag(of string, i int) string { return of + "-" + strconv.Itoa(i) }
 
-// read asks for products from first up to last, each once, and says how many of the answers came from copies.
+// read requests the products from first up to last, each once, and returns the number of answers from copies.
 func (s *scene) read(ctx context.Context, first, last int) (hits int, err error) {
-	const connections, depth = 16, 32 // requests that are under way on each
+	const connections, depth = 16, 32 // depth: requests under way on each connection
 	var found [connections]int
 	group, ctx := errgroup.WithContext(ctx)
 	for c := range connections {
@@ -143,7 +143,7 @@ func (s *scene) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the proxy: %w", err)
 	}
-	context.AfterFunc(ctx, func() { _ = conn.Close() }) // which ends reads and writes
+	context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends reads and writes
 	return conn, nil
 }
 
@@ -162,7 +162,7 @@ func readAnswer(from *bufio.Reader) (hit bool, err error) {
 	return strings.HasPrefix(response.Header.Get("Cache-Status"), "cacheproxy; hit"), nil
 }
 
-// purge purges tags in one call, and says how long that took.
+// purge purges tags in one call, and returns the duration of the call.
 func (s *scene) purge(ctx context.Context, tags ...string) (time.Duration, error) {
 	body, err := json.Marshal(map[string][]string{"tags": tags})
 	if err != nil {

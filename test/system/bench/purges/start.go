@@ -12,7 +12,7 @@ import (
 	"cacheproxy/test/system/bench"
 )
 
-// measureStart has an instance start behind a log that another has made long, and that one go on meanwhile.
+// measureStart starts an instance behind a long log of another instance, which keeps running.
 func measureStart(ctx context.Context, o options, binary, dir string, out *bench.Report) (err error) {
 	where := filepath.Join(dir, "valkey")
 	if err := os.Mkdir(where, 0o700); err != nil {

@@ -15,8 +15,8 @@ const (
 	stockName = "stock"
 )
 
-// configuration is that of the proxy. The shop names the lifetime of its
-// products itself; ttl is only there to be seen.
+// configuration is the proxy's configuration. The shop sends the lifetime of its products itself; ttl is only there for
+// the reader.
 const configuration = `drain_delay: 0s
 memory: {size: 1GiB}
 upstreams:
@@ -58,8 +58,7 @@ func (p *cacheproxy) stop() error {
 	return p.Process.Stop()
 }
 
-// purge removes the copies of a product. A nil error means that from now on
-// nobody is served an older one.
+// purge removes the copies of a product. After a nil error no client is served an older copy.
 func (p *cacheproxy) purge(ctx context.Context, id int) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodDelete, fmt.Sprintf("%s/keys/v2:product:%d", p.Admin, id), nil)
 	if err != nil {

@@ -6,21 +6,20 @@ import (
 )
 
 const (
-	// probeClients is enough to keep every core busy and few enough that
-	// requests do not queue for seconds.
+	// probeClients is enough to keep every core busy and few enough that requests do not queue for seconds.
 	probeClients = 32
 
-	// A rate counts as sustained when nothing failed, this share of it was
-	// answered while it was sent, and the slow ones took no longer than this.
+	// A rate counts as sustained when no request failed, this share of the rate was answered while requests were sent,
+	// and the 99th percentile was at most sustainedP99.
 	sustainedShare = 0.98
 	sustainedP99   = 250 * time.Millisecond
 
-	// stepDown is what share of a rate is tried when that was not sustained.
+	// stepDown is the part of an unsustained rate that is tried next.
 	stepDown = 0.8
 )
 
-// measureDirect measures the shop without the proxy: as fast as it can, one
-// request at a time, and then at the rate wanted, or what it sustains of it.
+// measureDirect measures the shop without the proxy: as fast as it can, one request at a time, and then at the wanted
+// rate or the highest sustained one.
 func (sc *scene) measureDirect(ctx context.Context, r *report) error {
 	o := startOrigin(sc.db, 10*time.Minute)
 	defer o.Close()
@@ -44,8 +43,7 @@ func (sc *scene) measureDirect(ctx context.Context, r *report) error {
 	return nil
 }
 
-// measureSustained measures at a rate, and then at lower ones until one is
-// sustained.
+// measureSustained measures at a rate, and then at lower rates until the shop sustains one.
 func (sc *scene) measureSustained(ctx context.Context, reads *reader, url string, rate int) (work, error) {
 	for {
 		progress("measuring the shop alone at %d requests/s for %v", rate, sc.options.duration)

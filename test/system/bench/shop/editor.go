@@ -15,15 +15,15 @@ import (
 	"cacheproxy/test/system/bench"
 )
 
-// editing is what the edits of one load came to.
+// editing is the result of the edits of one load.
 type editing struct {
 	edits    int
 	stale    int // reads after an acknowledged purge that did not show the edit
 	p50, p99 time.Duration
 }
 
-// editor changes prices at the shop, purges the product, and then reads it
-// through the proxy to see whether the edit is there.
+// editor changes prices at the shop, purges the product, and then reads the product through the proxy to check the
+// edit.
 type editor struct {
 	proxy      *cacheproxy
 	origin     string
@@ -32,15 +32,14 @@ type editor struct {
 	seed       uint64
 }
 
-// run edits until ctx ends. Every edit is finished: what it began, the purge
-// and the read included, does not end with ctx.
+// run edits until ctx ends. Every edit is finished: the edit, its purge and its read do not end with ctx.
 func (e editor) run(ctx context.Context) (editing, error) {
 	random := rand.New(rand.NewPCG(e.seed, 11))
 	next := time.NewTicker(time.Duration(float64(time.Second) / e.perSecond))
 	defer next.Stop()
 	var done editing
 	var took []time.Duration
-	for price := int64(100_000); ; price++ { // above any price of the seed, and none twice
+	for price := int64(100_000); ; price++ { // above any seeded price, and each price once
 		select {
 		case <-ctx.Done():
 			slices.Sort(took)
@@ -62,8 +61,7 @@ func (e editor) run(ctx context.Context) (editing, error) {
 	}
 }
 
-// edit returns how long the purge took, and whether the read after it showed
-// the new price.
+// edit returns the duration of the purge, and whether the read afterwards had the new price.
 func (e editor) edit(ctx context.Context, id int, price int64) (purged time.Duration, fresh bool, err error) {
 	if err := e.patch(ctx, id, price); err != nil {
 		return 0, false, err

@@ -15,7 +15,7 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// traffic is what one load got.
+// traffic is the result of one load.
 type traffic struct {
 	requests      int
 	failed        int            // other than 200
@@ -26,10 +26,10 @@ type traffic struct {
 	p50, p95, p99 time.Duration
 }
 
-// reader asks for products, drawn from a popularity.
+// reader requests products, drawn from a popularity.
 type reader struct {
 	popularity bench.Zipf
-	stock      bool    // for the stock of products
+	stock      bool    // requests the stock of products instead
 	writes     float64 // with stock: the share of requests that set it
 
 	mu     sync.Mutex // guards random

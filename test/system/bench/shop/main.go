@@ -1,8 +1,7 @@
-// Command shop measures what the proxy takes off a relational database. It
-// starts PostgreSQL, the sample shop and the proxy, asks for product pages as
-// shoppers do (a few of them very often, most of them rarely), and reports the
-// queries and the CPU that PostgreSQL is left with, the hit ratio beside the
-// one that arithmetic allows, and the latency.
+// Command shop measures how much load the proxy takes off a relational database. The command starts PostgreSQL, the
+// sample shop and the proxy, and requests product pages as shoppers do: a few of them very often, most of them rarely.
+// The report has the queries and the CPU time that are left for PostgreSQL, the hit ratio beside the theoretical one,
+// and the latency.
 //
 //	go run -C test/system ./bench/shop
 //	go run -C test/system ./bench/shop --products 10000 --duration 10s   # about a minute
@@ -40,7 +39,7 @@ func run(ctx context.Context, args []string) error {
 		if failed == nil {
 			failed = sc.measureStock(ctx, &r)
 		}
-		// What has been measured is worth reading also where the rest failed.
+		// Completed measurements are worth reading even where the rest failed.
 		return errors.Join(r.print(os.Stdout), failed)
 	})
 }

@@ -23,7 +23,7 @@ func scrape(ctx context.Context, proxy *servers.Cacheproxy, route string) (outco
 			labels[l.GetName()] = l.GetValue()
 		}
 		if labels["route"] == route {
-			counts[labels["outcome"]] += m.Counter.GetValue() // of each class of statuses
+			counts[labels["outcome"]] += m.Counter.GetValue() // over all classes of statuses
 		}
 	}
 	if len(counts) == 0 {
@@ -32,7 +32,7 @@ func scrape(ctx context.Context, proxy *servers.Cacheproxy, route string) (outco
 	return counts, nil
 }
 
-// since returns what was counted after before.
+// since returns the counts since before.
 func (o outcomes) since(before outcomes) outcomes {
 	grown := outcomes{}
 	for outcome, n := range o {
@@ -43,7 +43,7 @@ func (o outcomes) since(before outcomes) outcomes {
 	return grown
 }
 
-// ratio is the share of one outcome in all requests, 0 without any.
+// ratio is the share of one outcome in all requests; 0 without requests.
 func (o outcomes) ratio(outcome string) float64 {
 	all := 0.0
 	for _, n := range o {

@@ -17,7 +17,7 @@ type options struct {
 	seed       uint64
 	directOnly bool
 	stockRate  int     // requests/s
-	writes     float64 // of these, the share that sets the stock
+	writes     float64 // share of stockRate that sets the stock
 
 	flags *bench.Flags
 }

@@ -16,8 +16,7 @@ import (
 type origin struct {
 	*httptest.Server
 
-	// ages, while the cache is being warmed up, are the Age in seconds with
-	// which product pages are answered, by id; nil at any other time.
+	// ages are, during the warm-up, the Age in seconds of product pages, by id; nil at any other time.
 	ages atomic.Pointer[[]atomic.Int64]
 }
 
@@ -27,9 +26,8 @@ func startOrigin(db *shop.Database, maxAge time.Duration) *origin {
 	return o
 }
 
-// aged lets product pages look as if a cache before the shop had held them for
-// a while (RFC 9111, section 5.1), so that the copies of a warm-up expire when
-// those of a cache that has run for long would.
+// aged makes product pages look as if a cache before the shop had held them for a while (RFC 9111, section 5.1). The
+// copies of a warm-up then expire at the times at which copies of a long-running cache would.
 func (o *origin) aged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if ages := o.ages.Load(); ages != nil {

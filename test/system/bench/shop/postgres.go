@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// statements reads how many statements PostgreSQL has run, over a connection
-// of its own, so that a shop that uses up its connections does not hold it up.
+// statements counts PostgreSQL's statements over a connection of its own, so that a shop that uses up its connections
+// cannot delay the count.
 type statements struct {
 	conn *pgx.Conn
 }
@@ -33,8 +33,7 @@ func joinClose(ctx context.Context, conn *pgx.Conn, err error) error {
 	return err
 }
 
-// Count returns how many statements have been run since the server started,
-// those of its own not among them.
+// Count returns the number of statements since the server started, without those of statements itself.
 func (s *statements) Count(ctx context.Context) (int64, error) {
 	var calls int64
 	err := s.conn.QueryRow(ctx, "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat_statements%'").Scan(&calls)
@@ -44,7 +43,7 @@ func (s *statements) Count(ctx context.Context) (int64, error) {
 	return calls, nil
 }
 
-// Version is that of the server.
+// Version is the version of the server.
 func (s *statements) Version() string {
 	return s.conn.PgConn().ParameterStatus("server_version")
 }

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// settle is how long a load runs before it is measured, for connections to be
-// made and code to be paged in.
+// settle is how long a load runs before the measurement, to open connections and page in code.
 const settle = 2 * time.Second
 
 // scenario is one way to run the proxy.
@@ -34,8 +33,8 @@ func (sc *scene) measureProxied(ctx context.Context, r *report) error {
 	return nil
 }
 
-// measureScenario starts a shop and a proxy of its own, so that nothing is left
-// over from the one before. An error beside a row is of stopping them.
+// measureScenario starts a shop and a proxy of its own, so that nothing is left of the scenario before. An error
+// together with a row comes from stopping them.
 func (sc *scene) measureScenario(ctx context.Context, s scenario) (_ row, err error) {
 	o := startOrigin(sc.db, s.ttl)
 	defer o.Close()

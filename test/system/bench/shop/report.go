@@ -14,8 +14,8 @@ type report struct {
 	options         options
 	postgresVersion string
 	capacity        float64       // requests/s of the shop alone, as fast as it can
-	alone           time.Duration // one request of the shop alone, one at a time
-	directRate      int           // requests/s that the shop alone sustains, at most the rate wanted
+	alone           time.Duration // latency of the shop alone, one request at a time
+	directRate      int           // requests/s that the shop alone sustains, at most the wanted rate
 	rows            []row
 }
 
@@ -24,11 +24,11 @@ type row struct {
 	name    string
 	work    work
 	proxied bool
-	beside  int // which row is the same without the proxy
+	beside  int // index of the row for the same load without the proxy
 
-	// The rest is of the proxy only.
+	// The fields below are for the proxy only.
 	scenario scenario
-	copies   int // that the warm-up made
+	copies   int // made by the warm-up
 	outcomes outcomes
 	allowed  float64 // hit ratio
 	editing  editing
@@ -89,7 +89,7 @@ func (r report) printTable(out *bench.Report) error {
 	}))
 	line("hit ratio that arithmetic allows", proxied(func(r row) string {
 		if r.beside > 0 {
-			return "-" // it is not in the steady state
+			return "-" // not in the steady state
 		}
 		return percent(r.allowed)
 	}))

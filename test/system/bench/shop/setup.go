@@ -13,7 +13,7 @@ import (
 	"cacheproxy/test/system/shop"
 )
 
-// scene is what every load is measured against.
+// scene is the system that every load is measured against.
 type scene struct {
 	options    options
 	dir        string
@@ -24,8 +24,7 @@ type scene struct {
 	popularity bench.Zipf
 }
 
-// setUp starts PostgreSQL and fills it. PostgreSQL waits for the disk as it
-// would in production.
+// setUp starts PostgreSQL and fills the database. PostgreSQL waits for the disk as in production.
 func setUp(ctx context.Context, dir string, o options) (_ *scene, err error) {
 	sc := &scene{options: o, dir: dir, popularity: bench.NewZipf(o.products, o.exponent)}
 	defer func() {
@@ -41,7 +40,7 @@ func setUp(ctx context.Context, dir string, o options) (_ *scene, err error) {
 	}
 	progress("starting PostgreSQL and filling it with %d products", o.products)
 	data := filepath.Join(dir, "postgres")
-	// The server may run as another user, who has to get to its folder.
+	// The server may run as another user, who has to reach its folder.
 	if err = errors.Join(os.Chmod(dir, 0o711), os.Mkdir(data, 0o700)); err != nil {
 		return nil, fmt.Errorf("make folder for PostgreSQL: %w", err)
 	}
@@ -76,16 +75,16 @@ func (sc *scene) tearDown() error {
 	return errors.Join(errs...)
 }
 
-// work is what a load cost the machines behind it.
+// work is the cost of a load for PostgreSQL and the proxy.
 type work struct {
-	rate       int // requests/s sent, where that is not the rate wanted
+	rate       int // requests/s sent, where that is not the wanted rate
 	traffic    traffic
 	statements int64
 	postgres   time.Duration // CPU time
 	proxy      time.Duration // CPU time; 0 without the proxy
 }
 
-// watch measures what load costs. proxyPID is 0 without the proxy.
+// watch measures the cost of load. proxyPID is 0 without the proxy.
 func (sc *scene) watch(ctx context.Context, proxyPID int, load func(context.Context) (traffic, error)) (work, error) {
 	before, err := sc.sample(ctx, proxyPID)
 	if err != nil {
@@ -120,8 +119,7 @@ func (sc *scene) sample(ctx context.Context, proxyPID int) (w work, err error) {
 	return w, err
 }
 
-// progress tells on standard error what is going on; the report alone goes to
-// standard output.
+// progress reports progress on standard error; only the report goes to standard output.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "bench-shop: "+format+"\n", args...)
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// stockSettle is how long the load on the stock runs before it is measured.
+// stockSettle is how long the load on the stock runs before the measurement.
 const stockSettle = 10 * time.Second
 
 // measureStock measures reads and writes of the stock, without the proxy and with it.

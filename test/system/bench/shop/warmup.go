@@ -14,19 +14,18 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// warmClients is how many clients a warm-up has.
+// warmClients is the number of clients of a warm-up.
 const warmClients = 16
 
-// copyAge is a copy to be made, and how old it is to be when the warm-up ends.
+// copyAge is a copy to make, and its wanted age at the end of the warm-up.
 type copyAge struct {
 	id      int
 	seconds float64
 }
 
-// warmUp brings the proxy into the state in which a cache is that has served
-// this workload for ever: of every product there is a copy with the
-// probability of the steady state, as old as copies then are. It asks for each
-// of them once. It returns how many there are.
+// warmUp brings the proxy into the state of a cache that has served this workload for ever. Each product has a copy
+// with the probability of the steady state, and copies have the ages of the steady state. warmUp requests each of these
+// products once, and returns the number of copies.
 func warmUp(ctx context.Context, p *cacheproxy, o *origin, w workload, seed uint64) (int, error) {
 	copies := steadyCopies(w, rand.New(rand.NewPCG(seed, 7)))
 	ages := make([]atomic.Int64, 1+w.popularity.Products())
@@ -51,9 +50,8 @@ func warmUp(ctx context.Context, p *cacheproxy, o *origin, w workload, seed uint
 	return len(copies), group.Wait()
 }
 
-// steadyCopies draws the copies that there are in the steady state, the oldest
-// last: those are the ones that expire while the load is measured, and the
-// less of the warm-up is left when a copy is made, the better its age is known.
+// steadyCopies draws the copies of the steady state, the oldest last. The oldest copies expire while the load is
+// measured, and the less of the warm-up is left when a copy is made, the more exact its age is.
 func steadyCopies(w workload, random *rand.Rand) []copyAge {
 	var copies []copyAge
 	for id := 1; id <= w.popularity.Products(); id++ {
@@ -65,9 +63,8 @@ func steadyCopies(w workload, random *rand.Rand) []copyAge {
 	return copies
 }
 
-// ageNow is the Age, in seconds, that a copy made now needs to have the age
-// wanted when the warm-up ends, which is estimated by what it has done in the
-// time elapsed: made copies of all.
+// ageNow is the Age, in seconds, that a copy made now needs for the wanted age at the end of the warm-up. The end is
+// estimated from the copies made, of all, in the elapsed time.
 func ageNow(wanted float64, elapsed time.Duration, made, all int) int64 {
 	if made == 0 {
 		return int64(wanted)
@@ -76,7 +73,7 @@ func ageNow(wanted float64, elapsed time.Duration, made, all int) int64 {
 	return max(0, int64(wanted-left))
 }
 
-// get returns the body of a 200.
+// get returns the body of a 200 answer.
 func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

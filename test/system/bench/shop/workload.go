@@ -7,8 +7,8 @@ import (
 	"cacheproxy/test/system/bench"
 )
 
-// workload is a stream of reads and edits that are independent of each other
-// and drawn from one popularity, before a cache whose copies live for ttl.
+// workload is a stream of independent reads and edits, drawn from one popularity, before a cache whose copies live for
+// ttl.
 type workload struct {
 	popularity bench.Zipf
 	reads      float64 // per second
@@ -16,8 +16,7 @@ type workload struct {
 	ttl        float64 // seconds
 }
 
-// lifetime is the mean life, in seconds, of a copy of this product: until its
-// first edit, and at most the TTL.
+// lifetime is the mean life of a copy of this product, in seconds: until its first edit, and at most the TTL.
 func (w workload) lifetime(id int) float64 {
 	edits := w.edits * w.popularity.Probability(id)
 	if edits*w.ttl < 1e-9 {
@@ -26,15 +25,14 @@ func (w workload) lifetime(id int) float64 {
 	return -math.Expm1(-edits*w.ttl) / edits
 }
 
-// cached is the probability that a read finds a copy of this product, in the
-// steady state: a copy lives for L, then nobody asks for 1/λ, so λL/(1+λL).
+// cached is the probability that a read finds a copy of this product in the steady state. A copy lives for L, and then
+// no read comes for 1/λ on average, so the probability is λL/(1+λL).
 func (w workload) cached(id int) float64 {
 	x := w.reads * w.popularity.Probability(id) * w.lifetime(id)
 	return x / (1 + x)
 }
 
-// hitRatio is the share of reads that find a copy: the most that a cache with
-// room for everything can reach.
+// hitRatio is the share of reads that find a copy: the most that a cache with room for everything can reach.
 func (w workload) hitRatio() float64 {
 	sum := 0.0
 	for id := 1; id <= w.popularity.Products(); id++ {
@@ -43,9 +41,8 @@ func (w workload) hitRatio() float64 {
 	return sum
 }
 
-// age draws how old, in seconds, a copy is that is found in the steady state.
-// Without edits every age below the TTL is as likely as any other; with them
-// the old ones are rarer, because fewer copies live to see them.
+// age draws the age, in seconds, of a copy that is found in the steady state. Without edits all ages below the TTL are
+// equally likely. With edits old copies are rarer, because fewer copies live that long.
 func (w workload) age(id int, r *rand.Rand) float64 {
 	edits, u := w.edits*w.popularity.Probability(id), r.Float64()
 	if edits*w.ttl < 1e-9 {

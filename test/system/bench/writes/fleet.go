@@ -13,7 +13,7 @@ import (
 	"cacheproxy/test/servers"
 )
 
-// kind is a kind of route that is written to.
+// kind is a kind of route for writes.
 type kind struct {
 	name, path string
 	direct     bool // past the proxies
@@ -26,7 +26,7 @@ var kinds = []kind{
 	{name: "fenced", path: "/stock/%d"},
 }
 
-// configuration is that of each proxy, whose name in the log is its number.
+// configuration is the configuration of each proxy. A proxy's name in the log is its number.
 const configuration = `drain_delay: 0s
 memory: {size: 64MiB, max_object: 64KiB}
 log: {hits: 0%%, others: 0%%, level: warn}
@@ -40,7 +40,7 @@ routes:
   - {name: stock, match: "/stock/{id}", policy: write-through, ttl: 10m}
 `
 
-// fleet is what is measured.
+// fleet is the system under test.
 type fleet struct {
 	valkey  *servers.ValkeyServer
 	origin  *httptest.Server

@@ -1,9 +1,14 @@
-// Command writes measures what a write costs that goes through one of several proxies which share a Valkey: what it adds to the time
-// of the answer, and what it has the server do. It starts a Valkey, the proxies and an origin that answers at once, and sends
-// writes open-loop, first directly to the origin and then to all proxies in turn, once for each kind of route: one that is off, but can
-// be switched on again and then uses the copies it had, so that each of its writes has its entry; one under which no route in force anywhere can
-// have copies, whose writes are to cost the server nothing; one that caches; and one whose writes are fenced. What the server did is read from
-// its INFO. What it does while nothing is written, for heartbeats and its own housekeeping, is measured first, and in no figure of a write.
+// Command writes measures the cost of a write through one of several proxies that share a Valkey: the added time of the
+// answer, and the work of the server. The command starts a Valkey, the proxies and an origin that answers at once.
+// Writes are sent open-loop, first directly to the origin and then to all proxies in turn, once for each kind of route:
+//
+//   - a route that is off: switched on again, it would use its earlier copies, so that each write has its entry;
+//   - a route where no instance can have copies, whose writes are to cost the server nothing;
+//   - a route that caches;
+//   - a route with fences around its writes.
+//
+// The work of the server is read from its INFO. The server's work without writes, for heartbeats and housekeeping, is
+// measured first and taken off the figures.
 //
 //	go run -C test/system ./bench/writes
 //	go run -C test/system ./bench/writes --rate 1000 --for 1m
@@ -26,10 +31,10 @@ func main() { bench.Main("bench-writes", run) }
 type options struct {
 	instances int
 	rate      int           // writes per second, at all instances together
-	keys      int           // that are written to
+	keys      int           // URLs that are written to
 	lasts     time.Duration // of each kind of route
-	warm      time.Duration // for how long the load runs before
-	only      string        // names of kinds of route with commas between; empty: all
+	warm      time.Duration // how long the load runs before the measurement
+	only      string        // names of kinds of routes, comma-separated; empty: all
 
 	flags *bench.Flags
 }

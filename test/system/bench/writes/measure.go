@@ -17,13 +17,13 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// result is what was seen of one kind of route.
+// result is the measurement of one kind of route.
 type result struct {
 	kind
 	writes int
-	failed map[string]int  // writes that were not answered by the origin, by what they were answered with
-	took   []time.Duration // of the others, sorted
-	server work            // meanwhile
+	failed map[string]int  // writes that the origin did not answer, by status
+	took   []time.Duration // of all other writes, sorted
+	server work            // work during the measurement
 	proxy  time.Duration   // CPU time of all proxies
 }
 
@@ -57,7 +57,7 @@ func (f *fleet) measure(ctx context.Context, o options, k kind) (r result, err e
 	return r, err
 }
 
-// rest measures what the server does while nothing is written.
+// rest measures the server's work without writes.
 func (f *fleet) rest(ctx context.Context, o options) error {
 	lasts := min(o.lasts, 10*time.Second)
 	before, err := f.worked(ctx)
@@ -99,9 +99,9 @@ func (f *fleet) send(ctx context.Context, o options, k kind, lasts time.Duration
 	return ctx.Err()
 }
 
-// work is what the server has done.
+// work is the work of the server.
 type work struct {
-	sent  float64       // commands that instances have sent
+	sent  float64       // commands carried out, including those in scripts
 	calls float64       // commands carried out, those of scripts included
 	cpu   time.Duration // of its process
 }
@@ -114,14 +114,15 @@ func (w work) times(n float64) work {
 	return work{w.sent * n, w.calls * n, time.Duration(float64(w.cpu) * n)}
 }
 
-// whole are the commands that instances send beside scripts. What scripts call is counted by the server under its own name. Instances send
-// PUBLISH, and scripts call it: those that append entries, which call HKEYS as often, but for those whose entries nobody waits for.
+// whole are the commands that instances send themselves, scripts included. The server counts commands called by a
+// script under their own names. PUBLISH is in both groups: instances send it, and the scripts that append entries call
+// it. These scripts call HKEYS as often as PUBLISH, except for entries whose sender does not wait.
 var whole = []string{"evalsha", "eval", "xread", "wait", "publish", "subscribe", "ping"}
 
-// called is what scripts call as often as one of those.
+// called is a command that these scripts call as often as PUBLISH.
 const called = "hkeys"
 
-// worked reads what the server has done up to now. What it takes to ask is beside all that is measured.
+// worked reads the server's work so far. The cost of the query itself is not part of the figures.
 func (f *fleet) worked(ctx context.Context) (w work, err error) {
 	for _, section := range []string{"commandstats", "cpu"} {
 		text, err := f.valkey.CLI(ctx, "INFO", section)
