@@ -34,7 +34,7 @@ func newBoardRig(t *testing.T, backend http.HandlerFunc, records leaderboard.Rec
 			t.Fatal(err)
 		}
 	}
-	r := routeFor(t, "scores", func(r *policy.Route) { r.Policy, r.Caches, r.Board = policy.Leaderboard, false, template(t, "{game}") },
+	r := routeFor(t, "scores", func(r *policy.Route) { r.Policy, r.Board = policy.Leaderboard, template(t, "{game}") },
 		"POST /games/{game}/scores", "GET /games/{game}/leaderboard")
 	o := rigOptions{desk: api.NewDesk(records, time.Second), boards: map[string]*api.Route{"scores": b}}
 	if change != nil {
@@ -325,11 +325,17 @@ func TestBoardModes(t *testing.T) {
 	status = 400
 	submit("bob")
 	status = 200
-	if a := b.do("GET", "/games/chess/leaderboard"); a.body != "the upstream's" {
-		t.Errorf("a read: %s", a.body)
+	if a := b.do("GET", "/games/chess/leaderboard"); a.body != "the upstream's" || a.header.Get("Cache-Status") != "cacheproxy; fwd=bypass; fwd-status=200; detail=observe" {
+		t.Errorf("a read: %s %v", a.body, a.header)
+	}
+	if e, err := b.proxy.Explain("GET", "http://h/games/chess/leaderboard", http.Header{}); err != nil || e.Decision != "pass" || e.Reason != "observe" {
+		t.Errorf("%+v %v", e, err)
 	}
 	setMode(t, b, policy.Off)
 	submit("eve")
+	if a := b.do("GET", "/games/chess/leaderboard"); !strings.HasSuffix(a.header.Get("Cache-Status"), "detail=mode-off") {
+		t.Errorf("a read while it is off: %v", a.header)
+	}
 	setMode(t, b, policy.On)
 	if a := b.do("GET", "/games/chess/leaderboard"); a.status != 200 || !strings.Contains(a.body, "ada") || strings.Contains(a.body, "bob") || strings.Contains(a.body, "eve") {
 		t.Errorf("switched on: %d %s", a.status, a.body)
