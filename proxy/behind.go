@@ -251,7 +251,5 @@ func (b *Behind) tell(err error) {
 // refuseLater refuses a request that may come again.
 func refuseLater(ex *exchange, r refusal) {
 	ex.settle(policy.Status{Outcome: policy.Failed, Reason: r.why})
-	h := ex.w.Header()
-	setRetryAfter(h, time.Second)
 	ex.answer(r.code, r.text)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"time"
 
 	"cacheproxy/lockorder"
 	"cacheproxy/policy"
@@ -145,6 +144,5 @@ func inTurn(ex *exchange) (end func()) {
 // shed refuses, with outcome Shed, a request for which there is no place.
 func shed(ex *exchange, r refusal) {
 	ex.settle(policy.Status{Outcome: policy.Shed, Reason: r.why})
-	setRetryAfter(ex.w.Header(), time.Second)
 	ex.answer(r.code, r.text)
 }

@@ -52,7 +52,7 @@ func (f *Flusher) attempt(p *partition, r Ref) step {
 		return f.forget(p, r)
 	case before == Dead:
 		return step{is: stepBlock}
-	case record.Next.After(record.Updated): // an earlier owner has made this pause
+	case record.Next.After(record.Updated): // a pause that an earlier owner has made, or the rest of the key
 		return again(record.Next.Sub(record.Updated))
 	}
 	w, err := f.open(&record, r.Key)
@@ -68,12 +68,6 @@ func (f *Flusher) attempt(p *partition, r Ref) step {
 	}
 	t := f.Send(p.ctx, w, record.Sequence, p.holds)
 	v := judge(w, record.Attempts+1, record.Tried, time.Now(), t, rand.Float64())
-	if v.Hold > 0 {
-		// The state is not recorded until the origin is no longer at work. Until then neither this owner nor a later
-		// one begins a later write of the key: the origin would do the later write first, then finish this one, and end
-		// with the older content.
-		wait(p.ctx, v.Hold)
-	}
 	switch {
 	case v.State != flushed:
 		return f.settle(p, r, w, &record, v, t.Status)
@@ -113,8 +107,9 @@ func (f *Flusher) conclude(p *partition, r Ref, w *Write, record *Record, confir
 // settle records the outcome of a try, and repeats the call until the server has answered or the lease ends. After the
 // lease, the next owner finds the outcome by itself.
 func (f *Flusher) settle(p *partition, r Ref, w *Write, record *Record, v verdict, status int) step {
+	of := Outcome{State: v.State, Status: status, Problem: v.Problem, Blocks: v.Blocks, Wait: v.Wait, AtWork: v.AtWork}
 	for {
-		err := f.Queue.Settle(p.ctx, p.own, r.ID, v.State, status, v.Problem, v.Blocks, v.Wait)
+		err := f.Queue.Settle(p.ctx, p.own, r.ID, of)
 		switch {
 		case err == nil:
 			return f.told(r, w, record, v, status)

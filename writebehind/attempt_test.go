@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"cacheproxy/test/bubbles"
 )
 
 // What is done has a line for those who look for one write, with its id and sequence.
@@ -25,43 +24,52 @@ func TestDoneIsLogged(t *testing.T) {
 	}
 }
 
-// oneWrite is a queue of one write, first tried two hours ago.
+// oneWrite is a queue of one write, which was tried before.
 type oneWrite struct {
 	Queue
 	record  Record
-	settled func(State)
+	settled func(Outcome)
 }
 
 func (q *oneWrite) Begin(context.Context, Ownership, string) (Record, State, error) {
 	return q.record, Waiting, nil
 }
 
-func (q *oneWrite) Settle(_ context.Context, _ Ownership, _ string, s State, _ int, _ string, _ bool, _ time.Duration) error {
-	q.settled(s)
+func (q *oneWrite) Settle(_ context.Context, _ Ownership, _ string, of Outcome) error {
+	q.settled(of)
 	return nil
 }
 
-// An API that did not answer the last try of what is too old may be at work on it yet. Only what is settled lets later writes of the key go
-// on: that is noted when the API has ended.
-func TestTooOldIsNotedWhenTheOriginHasEnded(t *testing.T) {
-	bubbles.Test(t, func(t *testing.T) {
-		content, err := sample().Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		sealing, began := sealer(t, first), time.Now()
-		q := &oneWrite{record: Record{ID: "w-1", Key: "k", Attempts: 9, Tried: began.Add(-2 * time.Hour), Sealed: sealing.Seal("w-1", "k", content)}}
-		q.settled = func(s State) {
-			if after := time.Since(began); s != Dead || after != 20*time.Second {
-				t.Errorf("%s after %v, want a dead letter after 20s", s, after)
+// The queue hears with each outcome how long an API that did not answer may be at work yet: also with those after which the write is not
+// tried again by itself.
+func TestOutcomeSaysHowLongTheOriginIsAtWork(t *testing.T) {
+	for _, of := range []struct {
+		name, method string
+		tried        time.Duration // before this try
+		state        State
+		step         stepKind
+	}{
+		{"tried again", http.MethodPut, 0, Waiting, stepAgain},
+		{"too old", http.MethodPut, 2 * time.Hour, Dead, stepDone},
+		{"may not be repeated", http.MethodPost, 0, Dead, stepBlock},
+	} {
+		t.Run(of.name, func(t *testing.T) {
+			w := sample()
+			w.Method = of.method
+			content, err := w.Encode()
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		f := NewFlusher(FlusherOptions{Queue: q, Sealer: sealing, Log: slog.New(slog.DiscardHandler), Told: func(string, State, time.Duration) {},
-			Send: func(context.Context, *Write, uint64, func() bool) Try {
+			sealing := sealer(t, first)
+			var got Outcome
+			q := &oneWrite{record: Record{ID: "w-1", Key: "k", Attempts: 9, Tried: time.Now().Add(-of.tried), Sealed: sealing.Seal("w-1", "k", content)}}
+			q.settled = func(o Outcome) { got = o }
+			f := NewFlusher(FlusherOptions{Queue: q, Sealer: sealing, Log: slog.New(slog.DiscardHandler), Send: func(context.Context, *Write, uint64, func() bool) Try {
 				return Try{Sent: true, Problem: "origin-timeout", AtWork: 20 * time.Second}
 			}})
-		if s := f.attempt(&partition{ctx: t.Context()}, Ref{ID: "w-1", Key: "k"}); s.is != stepDone {
-			t.Errorf("%+v", s)
-		}
-	})
+			if s := f.attempt(&partition{ctx: t.Context()}, Ref{ID: "w-1", Key: "k"}); s.is != of.step || got.State != of.state || got.AtWork != 20*time.Second {
+				t.Errorf("%+v, %+v", s, got)
+			}
+		})
+	}
 }

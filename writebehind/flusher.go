@@ -18,7 +18,7 @@ type Queue interface {
 	Watch(ctx context.Context, want func() map[int]string, read func([]News)) error
 	Forget(ctx context.Context, o Ownership, entry string) error
 	Begin(ctx context.Context, o Ownership, id string) (r Record, before State, err error)
-	Settle(ctx context.Context, o Ownership, id string, state State, status int, problem string, blocks bool, wait time.Duration) error
+	Settle(ctx context.Context, o Ownership, id string, of Outcome) error
 }
 
 // FlusherOptions are the dependencies of a Flusher. All are required except AtOnce and Told.

@@ -32,7 +32,7 @@ type verdict struct {
 	State   State         // flushed, Waiting or Dead
 	Wait    time.Duration // Waiting: the least time to the next try
 	Blocks  bool          // Dead: the key waits for a decision, because nobody knows what the origin has done
-	Hold    time.Duration // Dead: how long the state is withheld, because the origin may still be at work on the write
+	AtWork  time.Duration // as in Outcome
 	Problem string        // the problem; empty: none
 }
 
@@ -63,17 +63,17 @@ func judge(w *Write, attempts int, tried, now time.Time, t Try, random float64) 
 		if w.MaxAge > 0 {
 			left := w.MaxAge - now.Sub(tried)
 			if left <= 0 {
-				return verdict{State: Dead, Hold: t.AtWork, Problem: "too old: " + problem}
+				return verdict{State: Dead, AtWork: t.AtWork, Problem: "too old: " + problem}
 			}
 			wait = min(wait, max(left, shortestPause, t.AtWork)) // the last try comes before MaxAge, even against Retry-After
 		}
-		return verdict{State: Waiting, Wait: wait, Problem: problem}
+		return verdict{State: Waiting, Wait: wait, AtWork: t.AtWork, Problem: problem}
 	}
 	if t.Status == 0 {
 		if !t.Sent || w.Repeatable() {
 			return again(t.Problem)
 		}
-		return verdict{State: Dead, Blocks: true, Problem: "nobody knows whether it was done: " + t.Problem}
+		return verdict{State: Dead, Blocks: true, AtWork: t.AtWork, Problem: "nobody knows whether it was done: " + t.Problem}
 	}
 	said := fmt.Sprintf("the origin answered %d", t.Status)
 	switch code := t.Status; {

@@ -77,9 +77,12 @@ func TestJudgeWaitsForTheOrigin(t *testing.T) {
 	}
 	for _, ago := range []time.Duration{time.Hour - time.Second, time.Hour + time.Second} { // shortly before it is too old, and after
 		v := judge(&Write{Method: http.MethodPut, MaxAge: time.Hour}, 9, now.Add(-ago), now, try, 0)
-		if dead := ago > time.Hour; dead != (v.State == Dead) || !dead && v.Wait != try.AtWork || dead && v.Hold != try.AtWork {
+		if dead := ago > time.Hour; dead != (v.State == Dead) || !dead && v.Wait != try.AtWork || dead && v.AtWork != try.AtWork {
 			t.Errorf("first tried %v ago: %+v, want the key to wait for %v", ago, v, try.AtWork)
 		}
+	}
+	if v := judge(&Write{Method: http.MethodPost, MaxAge: time.Hour}, 1, now, now, try, 0); v.State != Dead || !v.Blocks || v.AtWork != try.AtWork {
+		t.Errorf("%+v, want a dead letter whose key rests for %v", v, try.AtWork)
 	}
 }
 

@@ -30,13 +30,26 @@ type Record struct {
 	Accepted  time.Time
 	Updated   time.Time
 	Tried     time.Time // the first try; zero: never tried
-	Next      time.Time // Waiting: the earliest next try; zero: at once
+	Next      time.Time // the earliest next try, by the pause of the write and the rest of its key; zero: at once
 	Attempts  int
 	Status    int    // of the origin's last answer; zero: no answer
 	Problem   string // of the last try; empty: none
 	Blocks    bool   // Dead: the key waits for a decision
 	Overtaken bool   // Dead: later writes of the key are done
 	Sealed    []byte // the request; nil: removed, since the write is decided
+}
+
+// Outcome is the result of a try, as the queue records it.
+type Outcome struct {
+	State   State
+	Status  int           // of the origin's answer; zero: no answer
+	Problem string        // empty: none
+	Blocks  bool          // Dead: the key waits for a decision
+	Wait    time.Duration // Waiting: the least time to the next try
+	// AtWork is how long the origin may still be at work on the try; zero: the origin is not at work. No write of the
+	// key begins before, whatever the state is, and whatever an operator decides: the origin would do that write first,
+	// then finish this try, and end with the older content.
+	AtWork time.Duration
 }
 
 var (

@@ -154,6 +154,7 @@ func openDatabase(ctx context.Context, file, url string) (*config.Snapshot, *pgx
 			return nil, nil, fmt.Errorf("--url %w", err)
 		}
 	}
+	postgres.InUTF8(c)
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, c)

@@ -35,9 +35,19 @@ type pendingEntry struct {
 // add has an entry written at due, and again until the entry comes back in the log.
 func (p *pendingEntries) add(key uint64, r invalidation.Record, due time.Time, owed bool) {
 	if len(p.byKey) >= maxPending {
-		clear(p.byKey)
+		// The entries that went may have been owed and due now, whatever the entry is that came last. Notices are few, and
+		// no invalidation stands in for one.
+		maps.DeleteFunc(p.byKey, func(_ uint64, e *pendingEntry) bool { return e.record.Operation != invalidation.Announce })
+		due, owed = time.Time{}, true
+		if r.Operation == invalidation.Announce {
+			p.put(key, r, due, owed)
+		}
 		key, r = p.ownKey(0, "everything"), invalidation.Record{Operation: invalidation.InvalidateConfirm, IDs: []invalidation.ID{allID}}
 	}
+	p.put(key, r, due, owed)
+}
+
+func (p *pendingEntries) put(key uint64, r invalidation.Record, due time.Time, owed bool) {
 	r.Seq, r.Nonce, r.Repeats = 0, 0, key
 	p.byKey[key] = &pendingEntry{record: r, due: due, owed: owed}
 }

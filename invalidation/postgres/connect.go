@@ -69,6 +69,23 @@ func Canceling(c *pgx.ConnConfig) {
 	}
 }
 
+// InUTF8 makes a connection exchange texts in UTF-8, as Go does. Without InUTF8 the server sends texts in the encoding of
+// the database, or of the URL: a value in LATIN1 would render to a name that no copy has. A database in SQL_ASCII stays
+// as it is: its texts may be in any encoding, and the server would refuse to send those that are not UTF-8. A session
+// whose encoding is UTF-8 already costs no statement. A pooler keeps client_encoding for each of its clients.
+func InUTF8(c *pgx.ConnConfig) {
+	c.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		if conn.ParameterStatus("client_encoding") == "UTF8" || conn.ParameterStatus("server_encoding") == "SQL_ASCII" {
+			return nil
+		}
+		_, err := conn.Exec(ctx, "SET client_encoding TO 'UTF8'").ReadAll()
+		if err != nil {
+			return fmt.Errorf("set client_encoding: %w", err)
+		}
+		return nil
+	}
+}
+
 // HangUp closes a connection, and waits at most CancelGrace for a server that may not answer.
 func HangUp(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), CancelGrace)

@@ -112,8 +112,9 @@ func ungranted(ctx context.Context, err error, of Step, steps []Step, conn *pgx.
 	if !ok || pg.Code != "42501" || of.needs.Name == "" {
 		return err
 	}
-	var role, database string
-	if conn.QueryRow(ctx, "SELECT current_user::text, pg_catalog.current_database()::text").Scan(&role, &database) != nil {
+	var role, database, schema string
+	const sql = "SELECT current_user::text, pg_catalog.current_database()::text, coalesce((pg_catalog.parse_ident(nullif($1, '')))[1], '')"
+	if conn.QueryRow(ctx, sql, of.needs.Object).Scan(&role, &database, &schema) != nil {
 		return err
 	}
 	var objects []string
@@ -126,9 +127,8 @@ func ungranted(ctx context.Context, err error, of Step, steps []Step, conn *pgx.
 	if of.needs.Kind == "database" {
 		grant = of.needs.Name + " ON DATABASE " + identifier(database)
 	}
-	if strings.Contains(pg.Message, "schema") {
-		schema, _, _ := strings.Cut(of.needs.Object, ".")
-		grant = "USAGE ON SCHEMA " + schema
+	if pg.Message == "permission denied for schema "+schema { // a table may have "schema" in its name
+		grant = "USAGE ON SCHEMA " + identifier(schema)
 	}
 	return fmt.Errorf("%w; have an owner or a superuser run GRANT %s TO %s, or install as another role (--url)", err, grant, identifier(role))
 }

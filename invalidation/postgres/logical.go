@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,18 +13,12 @@ import (
 type Logical struct{ Slot, Publication string }
 
 // UntoldPrefix, followed by the name of the slot, is the prefix of a message in the write-ahead log that says that
-// changes of a table went untold. The content of the message is the table. An install writes the message in the
+// changes of a table went untold. The content of the message is the table, in UTF-8. An install writes the message in the
 // transaction in which it mends a publication.
 const UntoldPrefix = "cacheproxy.untold:"
 
 // minVersion is the first version of PostgreSQL whose pgoutput sends messages.
 const minVersion = 140000
-
-// jsonText is a text as an element of a JSON list.
-func jsonText(s string) string {
-	b, _ := json.Marshal(s) // a string always encodes
-	return string(b)
-}
 
 // planLogical plans what a database needs for logical decoding of the tables: a publication of the tables, a replica
 // identity with enough columns, and a slot. The publication comes before the slot: decoding fails on changes that are
@@ -67,7 +60,9 @@ func (want *Installation) planLogical(ctx context.Context, q Querier) ([]Step, e
 	}
 	for _, m := range want.Mappings {
 		if !right || slices.ContainsFunc(lacking, func(r toldRelation) bool { return r.Mapping == m.ID }) {
-			p.step(p.steps[before].Wrong, "SELECT pg_catalog.pg_logical_emit_message(true, "+literal(UntoldPrefix+want.Slot)+", "+literal(tableOf(m.ID))+")")
+			// The log has a text in the encoding of the database, and a slot returns the content of a message as it is.
+			p.step(p.steps[before].Wrong, "SELECT pg_catalog.pg_logical_emit_message(true, "+literal(UntoldPrefix+want.Slot)+
+				", pg_catalog.convert_to("+literal(tableOf(m.ID))+", 'UTF8'))")
 		}
 	}
 	if err := p.replicates(ctx, q); err != nil {

@@ -162,3 +162,45 @@ func TestLogicalAfterTriggers(t *testing.T) {
 		t.Errorf("left: %q", wrong)
 	}
 }
+
+// oddNames are names of columns that PostgreSQL, JSON and Go write with different escapes, or that look like the text
+// between two names in a list.
+var oddNames = []string{"a<b>&c", "line\u2028para\u2029", ", ", `q"uote`, `back\slash`, "new\nline\ttab\r\b\f\v", "\x01\x1f\x7f", "Größe", "😀", "Upper",
+	"$1", "%s", "[", "null", "{a,b}", "'", `"`, `\`, `\u003c`}
+
+// TestLogicalOddColumns installs a feed of columns with odd names, finds nothing to do afterwards, and finds each
+// column that the publication does not send.
+func TestLogicalOddColumns(t *testing.T) {
+	d := newDatabase(t, "CREATE TABLE product (id int PRIMARY KEY, "+joined(oddNames, ", ", func(name string) string { return identifier(name) + " text" })+")")
+	m := mapping("product", "p:{id}").watching(oddNames...)
+	want := d.logically(m)
+	if _, err := want.Install(context.Background(), d.Conn); err != nil {
+		t.Fatal(err)
+	}
+	if wrong := d.plan(want); len(wrong) > 0 {
+		t.Errorf("after an install: %q", wrong)
+	}
+	gap := func(of *Mapping) string {
+		t.Helper()
+		told, err := ReadTold(context.Background(), d.Conn, want.Publication, []*Mapping{of})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return told[of.ID].Gap
+	}
+	for i, name := range oddNames {
+		of := mapping("product", "p:{id}").watching(name)
+		if got := gap(of); got != "" {
+			t.Errorf("column %q is sent: %q", name, got)
+		}
+		if one[int](d, "SELECT current_setting('server_version_num')::int") < 150000 {
+			continue // no lists of columns
+		}
+		others := append([]string{"id"}, slices.Delete(slices.Clone(oddNames), i, i+1)...)
+		d.do(`ALTER PUBLICATION "Cache; --" SET TABLE product (` + joined(others, ", ", identifier) + ")")
+		if got := gap(of); got != "publication Cache; -- does not have all of public.product" {
+			t.Errorf("column %q is not sent: %q", name, got)
+		}
+		d.do(`ALTER PUBLICATION "Cache; --" SET TABLE product`)
+	}
+}

@@ -202,16 +202,16 @@ func TestRemove(t *testing.T) {
 
 // Whoever may not install is told what has to be granted.
 func TestMissingGrants(t *testing.T) {
-	d := newDatabase(t, product, "CREATE TABLE other (id int PRIMARY KEY)", "CREATE SCHEMA \"A b\" CREATE TABLE hidden (id int PRIMARY KEY)")
+	d := newDatabase(t, product, "CREATE TABLE schema (id int PRIMARY KEY)", `CREATE SCHEMA "A.""."" b" CREATE TABLE hidden (id int PRIMARY KEY)`)
 	name := one[string](d, "SELECT current_database()::text")
 	installer := "grantless_" + name
 	d.do("CREATE ROLE " + installer + " LOGIN")
 	hidden := mapping("hidden", "h:{id}")
-	hidden.Schema = "A b"
+	hidden.Schema = `A."." b`
 	hidden.Identify()
-	want := &Installation{Mappings: []*Mapping{mapping("product", "p:{id}"), mapping("other", "o:{id}"), hidden}}
+	want := &Installation{Mappings: []*Mapping{mapping("schema", "s:{id}"), mapping("product", "p:{id}"), hidden}}
 	for _, grant := range []string{
-		"CREATE ON DATABASE " + identifier(name), `TRIGGER ON "public"."product", "public"."other", "A b"."hidden"`, `USAGE ON SCHEMA "A b"`,
+		"CREATE ON DATABASE " + identifier(name), `TRIGGER ON "public"."schema", "public"."product", "A.""."" b"."hidden"`, `USAGE ON SCHEMA "A.""."" b"`,
 	} {
 		_, err := want.Install(context.Background(), d.session(installer).Conn)
 		if says := "GRANT " + grant + " TO " + identifier(installer); err == nil || !strings.Contains(err.Error(), says) {

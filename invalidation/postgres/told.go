@@ -22,7 +22,9 @@ type Told struct {
 }
 
 // toldSQL has a row for each relation of each mapping, as gapsSQL has. The query needs no privileges. The columns and
-// filters of a publication are in the view since PostgreSQL 15; to_jsonb lets the query run on 14 too.
+// filters of a publication are in the view since PostgreSQL 15; to_jsonb lets the query run on 14 too, where sent is
+// NULL. The server unpacks the names of columns from JSON: Go escapes other characters in JSON than PostgreSQL does, so
+// the two texts of one name may differ.
 const toldSQL = `WITH RECURSIVE of(mapping, oid, top) AS (
 		SELECT w.mapping, c.oid, true FROM unnest($1::text[], $2::text[], $3::text[]) AS w(mapping, schema, name)
 		JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
@@ -34,9 +36,10 @@ const toldSQL = `WITH RECURSIVE of(mapping, oid, top) AS (
 		ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS columns,
 		ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> '') AS generated,
 		EXISTS (SELECT FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $4 AND r.prrelid = c.oid) AS member,
-		t.tablename IS NOT NULL AS published, t.rowfilter IS NOT NULL AS filtered, coalesce(t.attnames, '') AS sent
+		t.tablename IS NOT NULL AS published, t.rowfilter IS NOT NULL AS filtered,
+		CASE WHEN t.attnames IS NOT NULL THEN ARRAY(SELECT pg_catalog.jsonb_array_elements_text(t.attnames)) END AS sent
 	FROM of o JOIN pg_catalog.pg_class c ON c.oid = o.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-	LEFT JOIN (SELECT schemaname, tablename, pg_catalog.to_jsonb(v) ->> 'attnames' AS attnames, pg_catalog.to_jsonb(v) ->> 'rowfilter' AS rowfilter
+	LEFT JOIN (SELECT schemaname, tablename, pg_catalog.to_jsonb(v) -> 'attnames' AS attnames, pg_catalog.to_jsonb(v) ->> 'rowfilter' AS rowfilter
 		FROM pg_catalog.pg_publication_tables v WHERE pubname = $4) t ON t.schemaname = n.nspname AND t.tablename = c.relname
 	ORDER BY 1, o.top DESC, 4, 5`
 
@@ -55,7 +58,7 @@ type toldRelation struct {
 	Identity                    string
 	Key, Columns, Generated     []string
 	Member, Published, Filtered bool
-	Sent                        string // the columns, as JSON; empty: all
+	Sent                        []string // the columns that the publication sends; nil: all
 }
 
 func (r *toldRelation) String() string { return r.Schema + "." + r.Name }
@@ -77,7 +80,7 @@ func (r *toldRelation) identified(m *Mapping) bool {
 // sends reports whether the publication has the relation with all rows and all columns that the mapping needs.
 func (r *toldRelation) sends(m *Mapping) bool {
 	for _, column := range slices.Concat(m.Columns, m.Watched) {
-		if r.Sent != "" && !strings.Contains(r.Sent, jsonText(column)) {
+		if r.Sent != nil && !slices.Contains(r.Sent, column) {
 			return false
 		}
 	}

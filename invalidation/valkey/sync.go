@@ -312,7 +312,9 @@ func (s *syncer) tidy(ctx context.Context, client commander) {
 		historyText(v.History), milliseconds(invalidation.MaxFill), strconv.Itoa(tidyAtMost), milliseconds(v.LogLease), milliseconds(v.Longest),
 	}))
 	if err != nil {
-		s.suspect.Store(wrongType(err))
+		if wrongType(err) {
+			s.suspect.Store(true)
+		}
 		s.options.Log.Warn("old marks not forgotten on the server", "error", err)
 		s.tidied = time.Now()
 		return

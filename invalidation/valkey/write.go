@@ -300,5 +300,5 @@ func (w *writer) writeDue(ctx context.Context) (more bool) {
 			return false
 		}
 	}
-	return len(due) == maxDue
+	return len(due) >= maxDue
 }

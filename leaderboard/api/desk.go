@@ -69,7 +69,7 @@ func (d *Desk) Submit(ctx context.Context, r *Route, s Sent) (*Answer, error) {
 	defer cancel()
 	receipts, repeated, err := d.records.Submit(ctx, r.Rules, request)
 	// After an error too, since the submission may be recorded.
-	if err != nil || concerns(r.Rules, receipts, r.Most()) {
+	if err != nil || concerns(r, receipts) {
 		d.tops.drop(boardID{r, s.Board})
 	}
 	if err != nil {

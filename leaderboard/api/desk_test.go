@@ -149,6 +149,46 @@ func TestWhatConcernsTheTop(t *testing.T) {
 	})
 }
 
+// Where all places are kept, a new player is one more of those counted, however far from the top. An answer that shows no count stays.
+func TestWhatConcernsTheCount(t *testing.T) {
+	for _, aggregate := range []leaderboard.Aggregate{leaderboard.Best, leaderboard.Lowest} {
+		bubbles.Test(t, func(t *testing.T) {
+			s := &slow{Records: memory.New(time.Now)}
+			d, r := NewDesk(s, time.Second), route(t, aggregate)
+			r.Rules.Top = 0
+			worst := map[leaderboard.Aggregate]float64{leaderboard.Best: -1, leaderboard.Lowest: 1}[aggregate]
+			var list []leaderboard.Submission
+			for i := range r.Most() {
+				list = append(list, leaderboard.Submission{Player: fmt.Sprint("player ", i)})
+			}
+			if _, _, err := s.Submit(t.Context(), r.Rules, leaderboard.Request{Board: "b", Submissions: list}); err != nil {
+				t.Fatal(err)
+			}
+			if got := read(t, d, r); !strings.Contains(got, `"players": 1000`) {
+				t.Fatal(got)
+			}
+			if receipt := submit(t, d, r, "last", worst); !strings.Contains(receipt, `"rank": 1001`) {
+				t.Fatal(receipt)
+			}
+			if got := read(t, d, r); !strings.Contains(got, `"players": 1001`) {
+				t.Errorf("aggregate %d: the acknowledged submission of a new player is not counted: %.60s", aggregate, got)
+			}
+
+			var err error
+			if r.Shape.Board, err = ParseForm(`{"entries": {entries}}`, BoardNames); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * Fresh)
+			read(t, d, r)
+			before := s.reads.Load()
+			submit(t, d, r, "later", worst)
+			if read(t, d, r); s.reads.Load() != before {
+				t.Errorf("aggregate %d: the records are read for a score that no answer shows", aggregate)
+			}
+		})
+	}
+}
+
 // A read that failed is for those who waited for it, and for nobody after them.
 func TestFailedReadIsNotKept(t *testing.T) {
 	bubbles.Test(t, func(t *testing.T) {

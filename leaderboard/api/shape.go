@@ -55,6 +55,16 @@ func plain(name string) bool {
 	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
 
+// uses reports whether the template has the name.
+func (f Form) uses(name string) bool {
+	for i := 1; i < len(f.parts); i += 2 {
+		if f.parts[i] == name {
+			return true
+		}
+	}
+	return false
+}
+
 func (f Form) append(dst []byte, value func(name string) string) []byte {
 	for i, part := range f.parts {
 		if i%2 == 1 {

@@ -89,13 +89,16 @@ func (t *tops) drop(id boardID) {
 	delete(t.read, id)
 }
 
-// concerns reports whether a submission may have changed the first most places of a board.
-func concerns(r *leaderboard.Rules, receipts []leaderboard.Receipt, most int) bool {
-	if r.Aggregate != leaderboard.Best && r.Aggregate != leaderboard.Lowest {
+// concerns reports whether a submission may have changed an answer with the first places of a board.
+func concerns(r *Route, receipts []leaderboard.Receipt) bool {
+	if r.Rules.Aggregate != leaderboard.Best && r.Rules.Aggregate != leaderboard.Lowest {
 		return true // a player that falls leaves a place to others
 	}
+	if r.Rules.Top == 0 && r.Shape.Board.uses("players") {
+		return true // a new player at any rank changes the count, and a receipt does not say whether its player is new
+	}
 	for _, of := range receipts {
-		if of.Loading || of.Rank > 0 && of.Rank <= int64(most) {
+		if of.Loading || of.Rank > 0 && of.Rank <= int64(r.Most()) {
 			return true
 		}
 	}

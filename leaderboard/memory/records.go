@@ -5,6 +5,7 @@ package memory
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -20,7 +21,8 @@ type Records struct {
 
 	mu     lockorder.Mutex[lockorder.MemoryBoards]
 	boards map[string]map[string][]leaderboard.Line // by route and name, in the order of arrival
-	keys   map[string]*remembered                   // by idempotency key
+	keys   map[string]*remembered                   // by idempotency key; remember adds keys, and deletes those that ended
+	full   int                                      // remember deletes the ended keys once keys has this many
 	last   time.Time                                // the time of the last submission; no two times are equal
 }
 
@@ -82,10 +84,24 @@ func (m *Records) Submit(_ context.Context, r *leaderboard.Rules, q leaderboard.
 		m.boards[r.Route] = map[string][]leaderboard.Line{}
 	}
 	m.boards[r.Route][q.Board] = lines
-	if q.Key != "" {
-		m.keys[key] = &remembered{q.Print, receipts, now.Add(r.Repeats)}
+	if q.Key != "" && r.Repeats > 0 {
+		m.remember(key, &remembered{q.Print, receipts, now.Add(r.Repeats)}, now)
 	}
 	return receipts, false, nil
+}
+
+// fewKeys is the number of keys up to which ended keys may stay.
+const fewKeys = 64
+
+// remember adds a key. The map holds at most fewKeys, or twice the most keys that were ever valid together: remember
+// deletes the ended keys whenever the map has doubled since the last deletion. So one call looks at two keys on
+// average, however many the map has. The caller holds mu.
+func (m *Records) remember(key string, of *remembered, now time.Time) {
+	if len(m.keys) >= m.full {
+		maps.DeleteFunc(m.keys, func(_ string, of *remembered) bool { return !now.Before(of.until) })
+		m.full = max(fewKeys, 2*len(m.keys))
+	}
+	m.keys[key] = of
 }
 
 // giveUp removes the boards of a route that have nothing in the window, and reports whether any were removed. The

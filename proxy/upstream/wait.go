@@ -24,6 +24,7 @@ type wait struct {
 	// expire, that of Send calls end.
 	mu      lockorder.Mutex[lockorder.Wait] // guards the fields below
 	timer   *time.Timer
+	due     time.Time     // when timer is to fire, for the present turn
 	over    bool          // the header is there, or nobody waits for it any more
 	read    bool          // the client has its turn: a Read waits for its bytes
 	since   time.Time     // when the client's turn began
@@ -35,11 +36,18 @@ type wait struct {
 func (w *wait) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.due = time.Now().Add(w.timeout)
 	w.timer = time.AfterFunc(w.timeout, w.expire)
 }
 
+// expire ends the turn for which the timer was set. The timer may fire just before pause or resume begins the next turn,
+// and expire run after that: the next turn has its own time, and expire does nothing.
 func (w *wait) expire() {
 	w.mu.Lock()
+	if time.Now().Before(w.due) {
+		w.mu.Unlock()
+		return
+	}
 	quiet := w.quiet
 	if !w.over && !w.read {
 		w.cancel(errTimeout)
@@ -59,7 +67,7 @@ func (w *wait) pause() {
 	defer w.mu.Unlock()
 	w.read, w.since = true, time.Now()
 	if w.timer.Stop(); w.quiet != nil && !w.over {
-		w.timer.Reset(max(w.patience-w.silence, atHandTime))
+		w.set(max(w.patience-w.silence, atHandTime))
 	}
 }
 
@@ -70,8 +78,14 @@ func (w *wait) resume(n int) {
 	w.read = false
 	w.silence = min(w.patience, max(0, w.silence+time.Since(w.since)-worth(n)))
 	if !w.over {
-		w.timer.Reset(w.timeout)
+		w.set(w.timeout)
 	}
+}
+
+// set has the timer fire after d. The caller holds mu.
+func (w *wait) set(d time.Duration) {
+	w.due = time.Now().Add(d)
+	w.timer.Reset(d)
 }
 
 // clientsTurn reports whether a Read waits for the client's next bytes. An upstream may answer while it still reads

@@ -93,8 +93,11 @@ func (t *Tier) Get(ctx context.Context, key string) (store.Item, error) {
 // decode makes an item of a value. asked is when the value was asked for.
 func (t *Tier) decode(v value, key string, asked time.Time) (store.Item, error) {
 	most := t.maxObject.Load() + overhead
-	if int64(len(v.bytes)) > most || v.left <= 0 {
+	switch {
+	case int64(len(v.bytes)) > most, v.left < 0:
 		return nil, ErrGarbled // this program writes no longer value, and none without an expiry
+	case v.left == 0: // the last millisecond of the value
+		return nil, errUnusable
 	}
 	s, err := open(v.bytes, key, t.options.Signer)
 	if err != nil {

@@ -39,7 +39,7 @@ var queue = []mutant{
 	},
 	{
 		name:  "no block: what nobody knows about is overtaken",
-		edits: []edit{{"writebehind/judge.go", "		return verdict{State: Dead, Blocks: true, Problem: \"nobody knows whether it was done: \" + t.Problem}", "		return verdict{State: Dead, Problem: t.Problem}"}},
+		edits: []edit{{"writebehind/judge.go", "		return verdict{State: Dead, Blocks: true, AtWork: t.AtWork, Problem: \"nobody knows whether it was done: \" + t.Problem}", "		return verdict{State: Dead, Problem: t.Problem}"}},
 		pkg:   "./writebehind", run: "TestJudge",
 	},
 }

@@ -79,13 +79,19 @@ func (a *answering) flush(t *testing.T, q *Queue) (stop func()) {
 func post(t *testing.T, key, body string) *writebehind.Entry {
 	t.Helper()
 	w := &writebehind.Write{Route: "stock", Upstream: "api", Method: http.MethodPost, Path: "/" + key, Header: http.Header{}, MaxAge: time.Hour, Body: []byte(body)}
+	return made(t, key, w)
+}
+
+// made is an entry for a write, which the queue does not repeat of itself.
+func made(t *testing.T, key string, w *writebehind.Write) *writebehind.Entry {
+	t.Helper()
 	content, err := w.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := sealer(t)
 	e := &writebehind.Entry{ID: writebehind.NewID(), Key: writebehind.KeyOf("shop", key), Route: "stock", Rules: &writebehind.Rules{MaxQueued: 100, MaxPerKey: 100}}
-	e.Sealed, e.Identities = s.Seal(e.ID, e.Key, content), s.Identities(w, "", body)
+	e.Sealed, e.Identities = s.Seal(e.ID, e.Key, content), s.Identities(w, "", string(w.Body))
 	return e
 }
 
@@ -200,12 +206,12 @@ func TestTakeover(t *testing.T) {
 			t.Fatal(err)
 		}
 		if id == flushed {
-			if err := dead.Settle(ctx, o, id, "flushed", 200, "", false, 0); err != nil {
+			if err := dead.Settle(ctx, o, id, writebehind.Outcome{State: "flushed", Status: 200}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if id == paused {
-			if err := dead.Settle(ctx, o, id, writebehind.Waiting, 503, "", false, 2*time.Second); err != nil {
+			if err := dead.Settle(ctx, o, id, writebehind.Outcome{State: writebehind.Waiting, Status: 503, Wait: 2 * time.Second}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -264,6 +270,81 @@ func TestDropWaiting(t *testing.T) {
 	}
 	if s, err := q.Stats(ctx); err != nil || s.Depth["stock"] != 0 {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// late is an origin that does not answer the first try of each path in time, and may be at work on the try for as long as it says.
+type late struct {
+	*testing.T
+	atWork time.Duration
+	mu     sync.Mutex
+	ends   map[string]time.Time // by path
+}
+
+func (l *late) send(_ context.Context, w *writebehind.Write, _ uint64, _ func() bool) writebehind.Try {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if end, tried := l.ends[w.Path]; !tried {
+		l.ends[w.Path] = now.Add(l.atWork)
+		return writebehind.Try{Sent: true, Problem: "origin-timeout", AtWork: l.atWork}
+	} else if now.Before(end) {
+		l.Errorf("%q is sent to %s %v before the origin has ended what it did not answer", w.Body, w.Path, end.Sub(now))
+	}
+	return writebehind.Try{Sent: true, Status: 200, Confirmed: true}
+}
+
+func (l *late) flush(q *Queue) (stop func()) {
+	f := writebehind.NewFlusher(writebehind.FlusherOptions{Queue: q, Sealer: sealer(l.T), Send: l.send, Log: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = f.Run(ctx) })
+	stop = func() { cancel(); running.Wait() }
+	l.Cleanup(stop)
+	return stop
+}
+
+// An origin that did not answer in time may be at work on a write yet: whatever an operator decides about the write meanwhile, and whoever
+// owns it then, nothing of the key begins before that is over.
+func TestDecisionsWaitForTheOrigin(t *testing.T) {
+	ctx := t.Context()
+	v := withAOF(t)
+	a, _ := open(t, v, "a", time.Second)
+	b, _ := open(t, v, "b", time.Second)
+	origin := &late{T: t, atWork: 3 * time.Second, ends: map[string]time.Time{}}
+	stop := origin.flush(a)
+	wide := &writebehind.Rules{MaxQueued: 100, MaxPerKey: 100}
+	old := &writebehind.Write{Route: "stock", Upstream: "api", Method: http.MethodPut, Path: "/old", Header: http.Header{}, MaxAge: time.Nanosecond, Body: []byte("slow old")}
+	write := func(key string) *writebehind.Entry {
+		switch key {
+		case "forced":
+			return entry(t, key, "k-"+key, "slow "+key, wide)
+		case "old":
+			return made(t, key, old)
+		}
+		return post(t, key, "slow "+key)
+	}
+	for _, of := range []struct {
+		key    string
+		is     writebehind.State // the outcome of the first try
+		decide func(id string) error
+	}{
+		{"old", writebehind.Dead, func(string) error { return nil }},
+		{"retried", writebehind.Dead, func(id string) error { return a.Retry(ctx, id, false) }},
+		{"dropped", writebehind.Dead, func(id string) error { return a.Drop(ctx, id, false) }},
+		{"forced", writebehind.Waiting, func(id string) error { return a.Drop(ctx, id, true) }},
+		{"next owner", writebehind.Dead, func(id string) error { stop(); origin.flush(b); return a.Retry(ctx, id, false) }}, // also of those above
+	} {
+		id := accepted(t, a, write(of.key))
+		becomes(t, a, id, of.is)
+		if err := of.decide(id); err != nil {
+			t.Fatalf("%s: %v", of.key, err)
+		}
+		after := accepted(t, a, entry(t, of.key, "after "+of.key, "after", wide))
+		t.Run(of.key, func(t *testing.T) {
+			t.Parallel()
+			becomes(t, a, after, writebehind.Done)
+		})
 	}
 }
 

@@ -17,6 +17,7 @@
 //	:w:ID   hash: the record of the write, and d its request, sealed
 //	:i:NAME "<payload> <id>": the request that an idempotency key stands for
 //	:k:KEY  list: ids of the key's writes that are not done, in their order
+//	:h:KEY  until when no write of the key begins, because the origin may be at work on a try; until then
 //	:x:KEY  list: ids of the key's dead letters that do not block the key
 //	:r      hash: route → how many of its writes are not done
 //	:d      sorted set: ids of dead letters by sequence

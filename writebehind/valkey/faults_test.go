@@ -90,11 +90,11 @@ func (m *mortal) Begin(ctx context.Context, o writebehind.Ownership, id string) 
 	return m.Queue.Begin(ctx, o, id)
 }
 
-func (m *mortal) Settle(ctx context.Context, o writebehind.Ownership, id string, s writebehind.State, status int, problem string, blocks bool, wait time.Duration) error {
+func (m *mortal) Settle(ctx context.Context, o writebehind.Ownership, id string, of writebehind.Outcome) error {
 	if m.dead.Load() {
 		return errCrashed
 	}
-	return m.Queue.Settle(ctx, o, id, s, status, problem, blocks, wait)
+	return m.Queue.Settle(ctx, o, id, of)
 }
 
 // fleet is instances that flush to one origin.

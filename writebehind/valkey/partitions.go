@@ -142,9 +142,9 @@ func (q *Queue) Begin(ctx context.Context, o writebehind.Ownership, id string) (
 
 // Settle records the outcome of a try, and the pause before the next. The errors are ErrNotOwner and ErrUnknown,
 // besides those of the connection.
-func (q *Queue) Settle(ctx context.Context, o writebehind.Ownership, id string, state writebehind.State, status int, problem string, blocks bool, wait time.Duration) error {
-	reply, err := q.ask(ctx, "settle", settleScript, strconv.Itoa(o.Partition), q.owner(o), id, string(state), strconv.Itoa(status), problem, flag(blocks),
-		milliseconds(q.options.Keep), milliseconds(wait))
+func (q *Queue) Settle(ctx context.Context, o writebehind.Ownership, id string, of writebehind.Outcome) error {
+	reply, err := q.ask(ctx, "settle", settleScript, strconv.Itoa(o.Partition), q.owner(o), id, string(of.State), strconv.Itoa(of.Status), of.Problem, flag(of.Blocks),
+		milliseconds(q.options.Keep), milliseconds(of.Wait), milliseconds(of.AtWork))
 	if err != nil {
 		return err
 	}

@@ -293,7 +293,7 @@ func TestOwnership(t *testing.T) {
 	if _, _, err := a.Begin(ctx, mine, r.ID); !errors.Is(err, writebehind.ErrNotOwner) {
 		t.Errorf("the owner before begins: %v", err)
 	}
-	if err := a.Settle(ctx, mine, r.ID, writebehind.Done, 200, "", false, 0); !errors.Is(err, writebehind.ErrNotOwner) {
+	if err := a.Settle(ctx, mine, r.ID, writebehind.Outcome{State: writebehind.Done, Status: 200}); !errors.Is(err, writebehind.ErrNotOwner) {
 		t.Errorf("the owner before settles: %v", err)
 	}
 }

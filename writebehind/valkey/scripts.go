@@ -111,13 +111,16 @@ local w = b .. 'w:' .. ARGV[4]
 
 // beginScript records that a write is about to be sent, before the write is sent: the next owner then knows that the
 // write may have been sent. A write in state sending that may not be repeated is left unchanged, and so is a write
-// whose pause is not over.
+// whose pause is not over, or whose key rests because the origin may be at work on an earlier try. The rest belongs to
+// the key, not to the write: it holds for this write if an operator has it tried again, for later writes if the operator
+// drops it, and for each owner.
 var beginScript = durable.NewScript(owned + `
-local r = redis.call('HMGET', w, 's', 'd', 'n', 't', 'q', 'y', 'a', 'x')
+local r = redis.call('HMGET', w, 's', 'd', 'n', 't', 'q', 'y', 'a', 'x', 'k')
 if not r[1] then return {'GONE'} end
-if r[1] == 'waiting' and tonumber(r[8] or '0') > tonumber(now) then return {'OK', r[1], r[2] or '', r[3], r[4] or now, r[5], r[7], now, r[8]} end
 if r[1] == 'done' or r[1] == 'dropped' or r[1] == 'dead' then return {'IS', r[1], redis.call('HGET', w, 'b') or ''} end
 if r[1] == 'queued' or r[1] == 'waiting' or (r[1] == 'sending' and r[6] == '1') then
+  local first = math.max(r[1] == 'waiting' and tonumber(r[8] or '0') or 0, tonumber(redis.call('GET', b .. 'h:' .. r[9]) or '0'))
+  if first > tonumber(now) then return {'OK', r[1], r[2] or '', r[3], r[4] or now, r[5], r[7], now, string.format('%.0f', first)} end
   redis.call('HSET', w, 's', 'sending', 'u', now, 't', r[4] or now)
   redis.call('HINCRBY', w, 'n', 1)
 end
@@ -127,11 +130,14 @@ return {'OK', r[1], r[2] or '', r[3], r[4] or now, r[5], r[7], now, ''}
 // settleScript records the outcome of a try.
 //
 // ARGV: base, partition, owner and token, id, state, status of the answer, problem, 1 if the write blocks its key, how
-// long the record is kept in ms, the pause in ms
+// long the record is kept in ms, the pause in ms, how long the origin may still be at work on the try in ms
 var settleScript = durable.NewScript(owned + `
 local r = redis.call('HMGET', w, 's', 'k', 'r', 'e', 'f')
 if not r[1] then return {'GONE'} end
 local state, key, entry = ARGV[5], r[2], r[4]
+if tonumber(ARGV[11]) > 0 then
+  redis.call('SET', b .. 'h:' .. key, string.format('%.0f', tonumber(now) + tonumber(ARGV[11])), 'PX', ARGV[11])
+end
 redis.call('HSET', w, 's', state, 'u', now, 'c', ARGV[6], 'g', ARGV[7], 'b', ARGV[8], 'x', string.format('%.0f', tonumber(now) + tonumber(ARGV[10])))
 if state == 'done' then
   redis.call('HDEL', w, 'd')

@@ -16,14 +16,15 @@ const (
 	lookTimeout, fullTimeout = 5 * time.Second, time.Minute
 )
 
-// connect makes a connection, trying the hosts in turn. The configuration sets nothing in the session, so that every
-// statement may run on another connection of a pooler. source is called for each connection, so that a replaced
-// password file takes effect.
+// connect makes a connection, trying the hosts in turn. The configuration sets nothing in the session but
+// client_encoding, which poolers follow, so that every statement may run on another connection of a pooler. source is
+// called for each connection, so that a replaced password file takes effect.
 func connect(ctx context.Context, source func() (*pgx.ConnConfig, error), changes ...func(*pgx.ConnConfig)) (*pgx.Conn, error) {
 	c, err := postgres.Writable(source)
 	if err != nil {
 		return nil, err
 	}
+	postgres.InUTF8(c)
 	for _, change := range changes {
 		change(c)
 	}

@@ -26,7 +26,8 @@ import (
 // beatEvery.
 //
 // The position of a slot is a mark by itself: another consumer that advances the slot writes the milestone for the
-// advance.
+// advance. A slot at a place without a milestone is a gap, and no mark: somebody who consumes nothing has made or moved
+// the slot. The instance that closes the gap writes the milestone for the place, and takes over the place as its own.
 //
 // While another consumer is there, and for sharedHold afterwards, the feed is blind. Then all copies that the feed
 // covers are confirmed.

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -112,4 +113,49 @@ func TestSharedSlot(t *testing.T) {
 		t.Errorf("it sees again after %q", got)
 	}
 	first.purgesOf(conn, "insert into product values (1, 7)", "tag:category:7", "tag:product:1")
+}
+
+// TestSharedSlotGap has one instance alone find that its slot is not where it was left: that is a gap, whose copies are confirmed once, and no other
+// instance has taken anything.
+func TestSharedSlotGap(t *testing.T) {
+	url := decoded(t)
+	conn := dial(t, url)
+	c := decode(t, url, func(o *Options) { alone(o) })
+	for _, test := range []struct {
+		name string
+		take func()
+	}{
+		{"slot made by an install", func() { dropped(t, conn); publish(t, conn, product()) }},
+		{"slot made by hand", func() { dropped(t, conn); do(t, conn, makeSlot) }},
+		{"slot advanced by somebody", func() {
+			do(t, conn, "create table if not exists other(t text); insert into other values ('x')")
+			until(t, func() bool {
+				_, err := conn.Exec(context.Background(), "select pg_replication_slot_advance('cacheproxy', pg_current_wal_lsn())")
+				return err == nil
+			})
+		}},
+	} {
+		c.clear()
+		c.log.taken()
+		gaps := c.State().Failed[unknownGap.String()]
+		test.take()
+		until(t, func() bool { return c.State().Failed[unknownGap.String()] > gaps })
+		c.purges("confirm " + wholeProduct)
+		sees(t, c)
+		c.purgesOf(conn, "insert into product values (1, 7); delete from product", "tag:category:7", "tag:product:1")
+		if s := c.State(); s.Shared || s.Failed[taken.String()] > 0 {
+			t.Errorf("%s: it takes itself for another: %+v", test.name, s)
+		}
+		if c.clear(); len(c.log.taken()) > 0 {
+			t.Errorf("%s: copies are confirmed twice", test.name)
+		}
+	}
+	// Another one that takes changes after a gap is noticed all the same.
+	second := consume(t, url, func(o *Options) { bySlot(o); alone(o) })
+	until(t, func() bool { return second.State().Up })
+	until(t, func() bool {
+		do(t, conn, "insert into product values (1, 7); delete from product")
+		return c.State().Shared && second.State().Shared
+	})
+	shared(t, c, second)
 }

@@ -62,11 +62,11 @@ func (s *slot) pass(ctx context.Context, eager bool) (time.Duration, error) {
 	if err := s.catalog(ctx, false); err != nil {
 		return 0, err
 	}
-	var reading time.Duration
+	var worked time.Duration // by the server, at decoding: each look decodes from the oldest open transaction
 	for again := true; again; {
-		began := time.Now()
 		p, err := s.look(ctx)
 		if err == nil && (len(p.strange) > 0 || p.absent) { // the catalog has changed since it was read
+			worked += p.worked()
 			if err = s.catalog(ctx, true); err == nil {
 				for _, oid := range p.strange {
 					s.foreign[oid] = true
@@ -74,23 +74,23 @@ func (s *slot) pass(ctx context.Context, eager bool) (time.Duration, error) {
 				p, err = s.look(ctx)
 			}
 		}
-		reading += time.Since(began)
 		switch {
 		case errors.Is(err, errSlotBusy), errors.Is(err, errSlotMoved): // the instance that reads the slot consumes
 			if time.Since(s.looked) > busyMost && time.Since(s.began) > busyMost {
 				f.count(lookFailed)
 				f.tell(lookFailed, "changes in PostgreSQL are not seen; it is tried again", "error", err)
 			}
-			return reading, nil
+			return min(worked, restMost), nil
 		case err != nil:
 			return 0, err
 		}
+		worked += p.worked()
 		f.sight.retained.Store(max(int64(p.current-p.restart), 0))
 		if again, err = s.page(ctx, p, asked, eager); err != nil {
 			return 0, err
 		}
 	}
-	return reading, nil // each look decodes from the oldest open transaction: half of the time is enough
+	return min(worked, restMost), nil // half of the time is enough, unless the changes would wait for too long
 }
 
 // catalog reads how the tables are told of, every gapsEvery, or now.
@@ -238,14 +238,21 @@ func (s *slot) through(p *slotPage, eager bool) (end pgoutput.LSN, worth bool) {
 func (s *slot) advance(ctx context.Context, p *slotPage, to pgoutput.LSN, told map[string]string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	if err := s.write(ctx, milestone{to.String(), p.system, p.timeline, told}); err != nil {
+	defer s.slow("advance the slot")()
+	stood, end := s.feed.others.placed, pgoutput.LSN(0)
+	if to == p.confirmed {
+		s.feed.others.placed = 0 // until the outcome is known: the next look may find this milestone at a new place
+	}
+	err := s.write(ctx, milestone{to.String(), p.system, p.timeline, told})
+	if err != nil {
 		return false, err
 	}
 	if to == p.confirmed {
+		// A slot that was made anew or moved by hand stands at a place that nobody left. This milestone is for that
+		// place, so a look that finds the slot there sees no mark of another consumer.
+		s.feed.others.placed = to
 		return true, nil
 	}
-	var err error
-	stood, end := s.feed.others.placed, pgoutput.LSN(0)
 	s.feed.others.placed = 0 // until the outcome is known
 	for try := 0; ; try++ {
 		err = s.conn.QueryRow(ctx, "select ((pg_catalog.pg_replication_slot_advance($1, $2::text::pg_lsn)).end_lsn - '0/0')::bigint", p.config.Slot, to.String()).Scan(&end)
@@ -265,12 +272,13 @@ func (s *slot) advance(ctx context.Context, p *slotPage, to pgoutput.LSN, told m
 }
 
 // write writes a milestone, and waits until the milestone is on the disk of this server, and for no standby. An advance
-// before that could leave the slot at a place whose milestone a crash has lost.
+// before that could leave the slot at a place whose milestone a crash has lost. The content is bytes: a slot returns the
+// content of a message as the log has it, and the log has a text in the encoding of the database.
 func (s *slot) write(ctx context.Context, m milestone) error {
 	var batch pgx.Batch
 	batch.Queue("begin")
 	batch.Queue("set local synchronous_commit = local")
-	batch.Queue("select pg_catalog.pg_logical_emit_message(true, $1::text, $2::text)", milestonePrefix+s.feed.config.Load().Slot, m.text())
+	batch.Queue("select pg_catalog.pg_logical_emit_message(true, $1::text, $2::bytea)", milestonePrefix+s.feed.config.Load().Slot, []byte(m.text()))
 	batch.Queue("commit")
 	if err := s.conn.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("write milestone: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"cacheproxy/invalidation/postgres/pgoutput"
@@ -23,6 +24,10 @@ const (
 	// slotTimeoutMost bounds how long a look into a slot may take. A transaction of many million rows may take longer
 	// than the timeout: each timeout doubles the next one, up to this bound.
 	slotTimeoutMost = time.Hour
+	// restMost bounds the pause that a pass makes for the sake of the server, after its looks have made the server
+	// decode. decodeLeast is the least speed of decoding, in bytes of log per second, that a look is believed: a look
+	// that took longer has waited, and the server is owed no pause for a wait.
+	restMost, decodeLeast = 2 * time.Second, 4 << 20
 	// busyTries is how often a look is repeated while another session reads the slot. busyPause lies between two tries.
 	busyTries, busyPause = 10, 3 * time.Millisecond
 )
@@ -44,9 +49,10 @@ const (
 const peekSQL = `select octet_length(data), substr(data, 1, $4) from pg_catalog.pg_logical_slot_peek_binary_changes($1, null, $2, 'proto_version', '1', 'publication_names', $3, 'messages', 'true')`
 
 // seenSQL runs after the peek. So a decoded transaction that is not visible in this snapshot was not visible at the
-// peek either.
+// peek either. The time since the transaction began (now) is what the server has spent on the look: a network that
+// stands still, or a client that is frozen, adds nothing to it.
 const seenSQL = `select pg_catalog.pg_current_snapshot()::text, extract(epoch from pg_catalog.pg_postmaster_start_time())::text, extract(epoch from clock_timestamp())::float8,
-	(select (confirmed_flush_lsn - '0/0')::bigint from pg_catalog.pg_get_replication_slots() where slot_name = $1)`
+	extract(epoch from clock_timestamp() - pg_catalog.now())::float8, (select (confirmed_flush_lsn - '0/0')::bigint from pg_catalog.pg_get_replication_slots() where slot_name = $1)`
 
 // slotFacts describe a slot, and the server that has the slot.
 type slotFacts struct {
@@ -80,7 +86,8 @@ type slotPage struct {
 	seen   snapshot
 	now    time.Time // by the server's clock
 	read   time.Time
-	absent bool // the next change is from before the publication, so decoding fails
+	took   time.Duration // the time that the server has spent on the look, by its clock
+	absent bool          // the next change is from before the publication, so decoding fails
 }
 
 var (
@@ -101,12 +108,16 @@ func (s *slot) look(ctx context.Context) (p *slotPage, err error) {
 }
 
 func (s *slot) lookOnce(ctx context.Context) (p *slotPage, err error) {
-	config := s.of
+	config, began := s.of, time.Now()
+	defer s.slow("look into the slot")()
 	within, cancel := context.WithTimeout(ctx, s.feed.slots.timeout)
 	defer cancel()
 	defer func() {
-		if err != nil && ctx.Err() == nil && within.Err() != nil {
-			s.feed.slots.timeout = min(2*s.feed.slots.timeout, slotTimeoutMost)
+		switch timeout := &s.feed.slots.timeout; {
+		case err == nil: // a network that stood still has doubled the timeout for nothing
+			*timeout = max(fullTimeout, min(*timeout, 2*time.Since(began)))
+		case ctx.Err() == nil && within.Err() != nil:
+			*timeout = min(2**timeout, slotTimeoutMost)
 		}
 	}()
 	var batch pgx.Batch
@@ -140,17 +151,46 @@ func (s *slot) lookOnce(ctx context.Context) (p *slotPage, err error) {
 // sees scans the answer to seenSQL.
 func (p *slotPage) sees(row pgx.Row) (err error) {
 	var snap, server string
-	var now float64
+	var now, took float64
 	var confirmed *pgoutput.LSN
-	if err := row.Scan(&snap, &server, &now, &confirmed); err != nil {
+	if err := row.Scan(&snap, &server, &now, &took, &confirmed); err != nil {
 		return fmt.Errorf("ask for snapshot: %w", err)
 	}
 	if confirmed == nil || *confirmed != p.confirmed {
 		return errSlotMoved
 	}
-	p.now = time.UnixMicro(int64(now * 1e6))
+	p.now, p.took = time.UnixMicro(int64(now*1e6)), time.Duration(took*float64(time.Second))
 	p.seen, err = parseSnapshot(snap, server)
 	return err
+}
+
+// worked returns how long the server has decoded for a look. A look decodes the log that the slot keeps, and no more.
+// So a server that stood still, or waited for a lock, has worked for no longer than that log takes.
+func (p *slotPage) worked() time.Duration {
+	most := float64(p.current-p.restart) / decodeLeast
+	if p.restart > p.current || p.took.Seconds() < most {
+		most = p.took.Seconds()
+	}
+	return max(time.Duration(most*float64(time.Second)), 0)
+}
+
+// slow reports a statement that takes longer than lookTimeout, while the statement is still under way. The caller calls
+// done when the statement has ended. Statements of a slot have longer timeouts than lookTimeout, so without the report
+// a network or a server that stands still would leave no trace.
+func (s *slot) slow(statement string) (done func()) {
+	f, began := s.feed, time.Now()
+	say := sync.OnceFunc(func() {
+		f.count(lookFailed)
+		f.tell(lookFailed, "changes in PostgreSQL are not seen meanwhile: a statement takes long, since the network or the server stands still, or has much to decode",
+			"statement", statement, "longer than", lookTimeout.String(), "retained bytes", f.sight.retained.Load())
+	})
+	timer := time.AfterFunc(lookTimeout, say)
+	return func() {
+		timer.Stop()
+		if time.Since(began) >= lookTimeout { // a process that was frozen may stop the timer before the timer has fired
+			say()
+		}
+	}
 }
 
 // restored rolls back a transaction that an error has left open, if the connection still works. restored returns err,
