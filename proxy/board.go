@@ -176,12 +176,14 @@ func submit(ex *exchange, d *decision, board string, permit api.Permit) {
 	sendBoard(ex, http.StatusOK, a.Body)
 }
 
-// countSubmission counts what became of a submission; a is nil where err is not.
+// countSubmission counts what became of a submission that the board's rules were applied to; a is nil where err is not.
 func countSubmission(ex *exchange, a *api.Answer, err error) {
 	result, count := "recorded", 1
 	switch refused, is := errors.AsType[*api.Refusal](err); {
-	case is && refused.Code < 500:
+	case is && (refused.Code == http.StatusUnprocessableEntity || refused.Code == http.StatusConflict):
 		result = "refused"
+	case is && refused.Code < 500: // for its form or for want of permission, as takeSubmission and permitted refuse without a count
+		return
 	case err != nil:
 		result = "failed"
 	case a.Repeated:
