@@ -62,8 +62,8 @@ type flight struct {
 
 	// The lock of the shard guards the fields below. The fill writes sent and token when the fill sends a request.
 	// The fill writes response and published once, when the header of the answer has come. Requests write waiters as
-	// they join and leave. A request that replaces the flight writes answered. The leading request writes left as it
-	// leaves, and the fill writes begun as it begins. orphaned and running.end write adopted. All of them read.
+	// they join and leave. A request that replaces the flight writes answered. The leading request writes left in desert,
+	// and the fill writes begun in begin. orphaned and running.end write adopted. All of them read.
 	answered chan struct{} // closed when the response is published; nil: no flight waits for that
 	waiters  int
 	left     bool     // the leading request does not wait for the answer any more

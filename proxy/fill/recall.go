@@ -22,7 +22,7 @@ const (
 )
 
 // recalls remembers the keys that requests have looked for below memory by themselves, without a fill. The memory is
-// a hint. Where the hint is wrong, a fill asks a tier once more than needed, or once less before the fill asks the
+// a hint. If the hint is wrong, a fill asks a tier once more than needed, or once less before the fill asks the
 // origin. seed must be set before use.
 type recalls struct {
 	seed   maphash.Seed
