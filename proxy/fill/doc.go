@@ -47,7 +47,7 @@
 // A copy comes between look-up and flight. S looks into the store and finds nothing. F stores its copy and closes its
 // flight. S finds no flight and would fetch the copy that F has just stored. So a request that opens a flight looks
 // into the store once more when the flight is open (Join). F closes its flight after F has stored its copy. So S finds
-// either the open flight, or a closed flight and the copy.
+// the open flight, or no flight and the copy.
 //
 // A leader looks while others join. S joins the flight that R has opened. R finds a copy and fetches nothing. S would
 // wait for an answer that never comes. So R always hands over a request or nil, also when R panics. A flight that gets
