@@ -12,101 +12,109 @@ import (
 )
 
 const (
-	// streamWindow is how much of a body that is not kept may wait for its readers, in bytes. It is not in the budget.
+	// streamWindow is how many bytes of a body that is not kept may wait for its readers. The window is not in the
+	// budget.
 	streamWindow = 256 << 10
-	// spoolLimit is how many bytes of the budget, beyond the body's limit, may be used to buffer a window for slower readers.
+	// spoolLimit is how many bytes of the budget, beyond the body's limit, may be used to buffer a window for slower
+	// readers.
 	spoolLimit = 32 << 20
-	// laggardLimit is how long, over a whole body, slower readers may hold up faster ones when no more can be buffered for them.
+	// laggardLimit is how long, over a whole body, slower readers may hold up faster readers when the budget has no
+	// more room to buffer for the slower.
 	laggardLimit = 5 * time.Second
 )
 
 var (
-	// ErrLaggard is the error of a Reader that was cut off because it held up the others.
+	// ErrLaggard is the error of a Reader that was cut off because the reader held up the others.
 	ErrLaggard   = errors.New("read response: too slow for the other readers")
 	errAbandoned = errors.New("fetch response: nobody reads it any more")
 )
 
-// body is a response body while it is being fetched. One goroutine appends, which is the fill's; any number of readers follow.
-// The body is kept whole as long as it may be stored. A body that outgrows its limit goes over to a window, once and for good: it
-// has only what attached readers have still to read. The appender goes by the fastest of them; for the slower ones what they have
-// not read waits in memory, up to spoolLimit and as long as the budget has room to spare.
+// body is a response body during its fetch. One goroutine, the fill's, appends; any number of readers follow. The
+// body is kept whole as long as the body may be stored. A body that outgrows its limit becomes a window, once and for
+// good. A window has only the bytes that attached readers have still to read. The appender goes by the fastest
+// reader. The bytes that slower readers have not read wait in memory, up to spoolLimit and as long as the budget has
+// room to spare.
 //
-// A sync.Cond would not do in the place of moved: readers wait for their client to leave as well, and the appender for the end of
-// its fill, and neither is told by a condition.
+// A sync.Cond could not replace moved. A reader also waits for its client to leave, and the appender also waits for
+// the end of its fill. A condition signals neither event.
 type body struct {
 	budget *store.Budget
-	// unread is called with mu held when the last reader leaves a body that is not kept; may be nil. The fill sets it before it shares the
-	// body.
+	// unread is called with mu held when the last reader leaves a body that is not kept; nil: nobody is told. The
+	// fill sets unread before the fill shares the body.
 	unread func()
-	// copied is the copy whose bytes these are, if the body was complete from the start; nil: data has bytes of its own. Each reader has a
-	// reference to the copy. Set when the body is made.
+	// copied is the copy that has the bytes, if the body was complete from the start; nil: data has bytes of its own.
+	// Each reader has a reference to the copy. copied is set when the body is made, and never changes.
 	copied *store.Copy
 
-	mu lockorder.Mutex[lockorder.Body] // guards what follows
+	mu lockorder.Mutex[lockorder.Body] // guards the fields below
 
-	// The appender writes these until the body has ended; then nobody does.
-	data    []byte        // of a body that is kept; bytes once written never change, so that readers use them without the lock
+	// The appender writes these fields until the body has ended; then they do not change.
+	// data is the bytes of a body that is kept; written bytes never change, so that readers use them without the lock
+	data    []byte
 	limit   int64         // bytes kept while keeping; never changes
 	keeping bool          // false: the body is a window
 	why     policy.Reason // of the change to a window
 	ended   bool
-	err     error       // why the body ended early; nil: all of it came
+	err     error       // why the body ended early; nil: the body is complete
 	trailer http.Header // set just before the end
 
-	// Of a window; only the appender writes these until the body has ended. Chunks that every reader has read are left to the collector.
-	first    *chunk        // the first of the body; nil: it is no window, or every reader has left the beginning
-	last     *chunk        // to which bytes are appended; nil: it is no window
+	// Fields of a window. Only the appender writes these until the body has ended. The garbage collector takes the
+	// chunks that every reader has read.
+	first    *chunk        // the first of the body; nil: the body is no window, or every reader has left the beginning
+	last     *chunk        // takes the appended bytes; nil: the body is no window
 	patience time.Duration // what is left of laggardLimit
 
-	// Everybody writes these.
-	size     int64         // bytes that have come
-	shown    int64         // of which readers may read; fewer than size only of a body that is kept
-	reserved int64         // of the budget; given back at the end, by a window when its readers have read
-	readers  []*Reader     // those that have not left; the appender takes out laggards
-	moved    chan struct{} // closed, and set to nil, at the next change; nil: nobody waits for one
+	// The appender and the readers write these fields.
+	size  int64 // bytes that have come
+	shown int64 // the bytes that readers may read; fewer than size only in a body that is kept
+	// reserved is bytes of the budget; end gives them back, and for a window giveBack as the readers read
+	reserved int64
+	readers  []*Reader     // the readers that have not left; the appender takes out laggards
+	moved    chan struct{} // closed, and set to nil, at the next change; nil: no goroutine waits for a change
 
-	// The leader's reader and the place for it are there with the body: most have no other.
+	// The body includes the leader's reader and an array of one for readers, since most bodies have no other reader.
 	lead Reader
 	few  [1]*Reader
 }
 
-// chunk is a part of a window. The body's mu guards it; its bytes once written never change.
+// chunk is a part of a window. The body's mu guards the chunk; written bytes never change.
 type chunk struct {
 	start int64 // offset of data[0]
 	data  []byte
-	next  *chunk // nil: it is the last
+	next  *chunk // nil: this chunk is the last
 }
 
-// chunkSize is the least that a chunk has room for, in bytes.
+// chunkSize is the smallest capacity of a chunk, in bytes.
 const chunkSize = 4 << 10
 
-// newBody makes a body that keeps up to limit bytes; zero keeps nothing. size is the expected length, or -1.
+// newBody makes a body that keeps up to limit bytes; zero keeps nothing. size is the expected length in bytes; -1:
+// not known.
 func newBody(budget *store.Budget, limit, size int64) *body {
 	b := &body{budget: budget, limit: limit, keeping: limit > 0, patience: laggardLimit}
 	switch {
 	case !b.keeping:
 		b.first = &chunk{}
 		b.last = b.first
-	case size > 0 && size <= 64<<10: // what an origin says of its length is not worth more memory than that
+	case size > 0 && size <= 64<<10: // the origin's word on the length does not justify a larger allocation
 		b.data = make([]byte, 0, size)
 	}
 	return b
 }
 
-// wholeBody is the body of a copy.
+// wholeBody is the complete body of a copy.
 func wholeBody(c *store.Copy) *body {
 	return &body{copied: c, data: c.Body(), size: int64(len(c.Body())), shown: int64(len(c.Body())), keeping: true, ended: true}
 }
 
-// checkUnread calls unread if the body is not kept and has no reader left. The appender, which may be waiting for the origin, would notice only at
-// the next byte. The caller holds mu.
+// checkUnread calls unread if the body is not kept and has no reader left. The appender may be waiting for the
+// origin, and would notice the missing readers only at the next byte. The caller holds mu.
 func (b *body) checkUnread() {
 	if !b.keeping && !b.ended && len(b.readers) == 0 && b.unread != nil {
 		b.unread()
 	}
 }
 
-// wake tells everybody that something changed. The caller holds mu.
+// wake tells every waiting goroutine of a change. The caller holds mu.
 func (b *body) wake() {
 	if b.moved != nil {
 		close(b.moved)
@@ -114,7 +122,8 @@ func (b *body) wake() {
 	}
 }
 
-// change returns a channel that the next change closes. The caller holds mu, and gives it up before it waits.
+// change returns a channel that the next change closes. The caller holds mu, and unlocks mu before waiting on the
+// channel.
 func (b *body) change() <-chan struct{} {
 	if b.moved == nil {
 		b.moved = make(chan struct{})
@@ -122,8 +131,8 @@ func (b *body) change() <-chan struct{} {
 	return b.moved
 }
 
-// keep reserves memory for n more bytes, and reports whether the body is still kept whole; if not, it has become a window. The appender calls keep
-// before append, which waits for readers of a window.
+// keep reserves memory for n more bytes, and reports whether the body is still kept whole. False: the body has become
+// a window. The appender calls keep before append, because append waits for the readers of a window.
 func (b *body) keep(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -133,8 +142,9 @@ func (b *body) keep(n int64) bool {
 	return b.keeping
 }
 
-// append copies p to the end of the body. If the body is kept, keep must have reserved memory for p, and readers see p only with the next append
-// that has show set, or at the end.
+// append copies p to the end of the body. For a body that is kept, keep must have reserved memory for p. Readers of
+// such a body see p at once if show is set. Otherwise they see p with the next append that has show set, or at the
+// end.
 func (b *body) append(ctx context.Context, p []byte, show bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -170,7 +180,8 @@ func (b *body) open() {
 	b.wake() // Whole has to return: the body is not kept any more
 }
 
-// reserve takes memory for n more bytes, or says why it cannot. The caller holds mu.
+// reserve takes memory for n more bytes; NoReason: the memory is reserved, any other value says why not. The caller
+// holds mu.
 func (b *body) reserve(n int64) policy.Reason {
 	switch {
 	case int64(len(b.data))+n > b.limit:
@@ -182,16 +193,17 @@ func (b *body) reserve(n int64) policy.Reason {
 	return policy.NoReason
 }
 
-// dropped is why the body stopped being kept.
+// dropped is the reason why the body stopped being kept.
 func (b *body) dropped() policy.Reason {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.why
 }
 
-// makeRoom waits until n more bytes may be appended to a window: until the fastest reader is less than streamWindow behind, which is the
-// backpressure that a single client would exert, and until the bytes can be buffered for the slowest. When patience is used up, the slowest
-// readers are cut off. The caller holds mu, which is given up while it waits, so that readers come and go meanwhile.
+// makeRoom waits until n more bytes may be appended to a window. The fastest reader must be less than streamWindow
+// behind: that is the backpressure that a single client would exert. The bytes must also fit into the buffer for the
+// slowest reader. When patience is used up, makeRoom cuts off the slowest readers. The caller holds mu. makeRoom
+// unlocks mu while waiting, so that readers may come and go.
 func (b *body) makeRoom(ctx context.Context, n int64) error {
 	for {
 		slowest, fastest := b.pace()
@@ -222,7 +234,7 @@ func (b *body) makeRoom(ctx context.Context, n int64) error {
 	}
 }
 
-// pace returns the readers that have read least and most; nil: there are none. The caller holds mu.
+// pace returns the readers that have read least and most; nil: the body has no readers. The caller holds mu.
 func (b *body) pace() (slowest, fastest *Reader) {
 	for _, r := range b.readers {
 		if slowest == nil || r.offset < slowest.offset {
@@ -235,16 +247,18 @@ func (b *body) pace() (slowest, fastest *Reader) {
 	return slowest, fastest
 }
 
-// waiting is how many bytes of a window are buffered for the slowest reader beyond streamWindow, and so counted in the budget. The caller holds mu.
+// waiting is how many bytes of a window are buffered for the slowest reader beyond streamWindow. The budget counts
+// these bytes. The caller holds mu.
 func (b *body) waiting(slowest *Reader) int64 {
 	if slowest == nil {
 		return 0
 	}
-	slowest.next() // it may have come to the end of its chunk
+	slowest.next() // slowest may have read its chunk to the end: next moves slowest.at on
 	return max(0, b.size-slowest.at.start-streamWindow)
 }
 
-// spool reports whether n more bytes may be buffered for the slowest reader, and reserves memory for them if needed. The caller holds mu.
+// spool reports whether n more bytes may be buffered for the slowest reader, and reserves memory for them if needed.
+// The caller holds mu.
 func (b *body) spool(n int64, slowest *Reader) bool {
 	b.giveBack()
 	if b.size-slowest.offset < streamWindow {
@@ -263,7 +277,8 @@ func (b *body) spool(n int64, slowest *Reader) bool {
 	return true
 }
 
-// giveBack releases the part of the budget that was reserved for bytes which all readers of a window have read. The caller holds mu.
+// giveBack releases the part of the budget that was reserved for bytes that all readers of a window have read. The
+// caller holds mu.
 func (b *body) giveBack() {
 	if b.keeping || b.reserved == 0 {
 		return
@@ -275,8 +290,8 @@ func (b *body) giveBack() {
 	}
 }
 
-// await waits for the next change, for at most longest; 0: without limit. It returns how long it has waited. The caller holds mu, which is given up
-// meanwhile.
+// await waits for the next change, for at most longest; 0: without limit. await returns how long the wait took, and
+// the error of ctx. The caller holds mu, which await unlocks during the wait.
 func (b *body) await(ctx context.Context, longest time.Duration) (time.Duration, error) {
 	var over <-chan time.Time
 	if longest > 0 {
@@ -295,7 +310,7 @@ func (b *body) await(ctx context.Context, longest time.Duration) (time.Duration,
 	return time.Since(began), ctx.Err()
 }
 
-// end closes the body: with nil after its last byte, with an error when it broke off.
+// end closes the body: with nil after the last byte, with an error when the body broke off.
 func (b *body) end(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -307,7 +322,8 @@ func (b *body) end(err error) {
 	b.wake()
 }
 
-// whole is the complete body, when it was kept.
+// whole is the bytes that have come, and whether the body is still kept. After the last byte of a body that is kept,
+// the bytes are the whole body.
 func (b *body) whole() ([]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,22 +9,25 @@ import (
 )
 
 const (
-	// claimTimeout is how long the store may take to say whether another instance is fetching already. After it, this instance fetches.
+	// claimTimeout is how long the store may take to say whether another instance is fetching already. After
+	// claimTimeout, this instance fetches.
 	claimTimeout = 200 * time.Millisecond
-	// maxClaims bounds how often a fill asks for the right to fetch, before it does so without.
+	// maxClaims bounds how often a fill asks for the right to fetch. After that, the fill fetches without the right.
 	maxClaims = 4
 )
 
-// claimed claims the right to fetch for all instances, or waits for the instance that has it. It reports true if there is nothing to fetch any
-// more, so that the waiting requests look into the store again; otherwise the fill fetches, with the claim or, after any failure, without. So a
-// failure costs the origin one more request, and no client its answer.
+// claimed claims the right to fetch for all instances, or waits for the instance that has the right. True: the fill
+// has nothing to fetch any more, and the waiting requests look into the store again. False: the fill fetches, with
+// the claim or, after any failure, without a claim. So a failure costs the origin one more request, and no client
+// loses its answer.
 //
-// A renewal does not wait: the copy that another instance renews is found in the tier later.
+// A renewal does not wait: this instance finds the copy that another instance renews in the tier later.
 func (c *running) claimed() bool {
 	if !c.mayClaim() {
 		return false
 	}
-	// Requests that wait for this fill all go to the origin by themselves after WaitTimeout. The fill must begin to fetch before that.
+	// Requests that wait for this fill all go to the origin by themselves after WaitTimeout. The fill must begin to
+	// fetch before that.
 	ctx, cancel := context.WithTimeout(c.ctx, c.q.Route.WaitTimeout/4*3)
 	defer cancel()
 	for range maxClaims {
@@ -49,31 +52,33 @@ func (c *running) claimed() bool {
 	return false
 }
 
-// mayClaim reports whether other instances could use what this fill brings, and this one what they bring.
+// mayClaim reports whether other instances could use the answer of this fill, and this instance the answers of
+// others.
 func (c *running) mayClaim() bool {
 	return c.f.claims != nil && !c.alone && c.f.store.Deep() && !c.f.store.Down() && c.f.lease.Valid(time.Now())
 }
 
-// claim claims the key of a flight.
+// claim claims the key of a flight. The store has claimTimeout to answer.
 func claim(ctx context.Context, claims store.Claims, key string) (store.Claim, error) {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
 	return claims.Claim(ctx, key)
 }
 
-// disclaim releases the claim, if the fill has it, as a task of its own, since that may take as long as a write to the tier. The fill gives up its
-// claim exactly once, here or in handOver: releasing it again could take the right from the instance that has it next.
+// disclaim releases the claim, if the fill has one. The release is a task of its own, since a release may take as
+// long as a write to the tier. The fill gives up its claim exactly once, here or in handOver. A second release could
+// take the right from the instance that has the right next.
 func (c *running) disclaim(how store.ClaimResult) {
 	claim := c.claim
 	if claim == nil {
 		return
 	}
 	c.claim = nil
-	c.f.tasks.Go(func() { claim.Release(how) }) // runs also while Close waits, because the fill is a task itself
+	c.f.tasks.Go(func() { claim.Release(how) }) // also runs while Close waits, because the fill is a task itself
 }
 
-// releaseUnshared releases the claim after an answer that other instances cannot use. If the fill was cancelled, they are told that the right is
-// free instead.
+// releaseUnshared releases the claim after an answer that other instances cannot use. If the fill was cancelled,
+// other instances learn that the right is free instead.
 func (c *running) releaseUnshared() {
 	if c.ctx.Err() != nil {
 		c.disclaim(store.Vacant)

@@ -13,39 +13,40 @@ import (
 	"cacheproxy/store"
 )
 
-// Options is what a Filler works with. Store, Ledger and Logger are required.
+// Options are the parts that a Filler works with. Store, Ledger and Logger are required.
 type Options struct {
 	Store  *store.Store
 	Ledger *invalidation.Ledger
 	Logger *slog.Logger
 	Tracer *observe.Tracer // nil: no traces
-	// Lease says whether the ledger knows of every invalidation; nil: this process runs alone, and the ledger always does.
+	// Lease says whether the ledger knows of every invalidation; nil: this process runs alone, and the ledger always
+	// does.
 	Lease *invalidation.Lease
-	// Claims lets one of several instances fetch what none has; nil: there is only this one.
+	// Claims lets one of several instances fetch what no instance has; nil: this instance is the only one.
 	Claims store.Claims
 }
 
-// Filler fetches answers and stores them. It is safe for concurrent use. All fields but the queue, the places and the flights
-// are set by New and never change.
+// Filler fetches answers and stores them. Filler is safe for concurrent use. New sets every field. Afterwards only
+// flights, tiers, recalls, renewals and tasks change, each safe for concurrent use.
 type Filler struct {
 	store  *store.Store
 	ledger *invalidation.Ledger
 	lease  *invalidation.Lease // nil: always holds
-	claims store.Claims        // nil: there are no other instances
+	claims store.Claims        // nil: this instance is the only one
 	tracer *observe.Tracer
 	logger *slog.Logger
 
 	flights  flights
 	tiers    tiers
 	recalls  recalls
-	renewals renewals // renewals that do not fit into the queue are dropped
+	renewals renewals // a renewal that does not fit into the queue is dropped
 
 	lifetime context.Context // of all fills; ends with Close
 	stop     context.CancelFunc
 	tasks    tasks // fills, and copies on their way to the tiers
 }
 
-// New makes a filler. It starts nothing.
+// New makes a filler. New starts no goroutine.
 func New(o Options) *Filler {
 	lifetime, stop := context.WithCancel(context.Background())
 	f := &Filler{
@@ -63,7 +64,7 @@ func New(o Options) *Filler {
 	return f
 }
 
-// Run renews copies and looks after the tiers, in the background, until ctx ends.
+// Run renews copies and watches the tiers in the background, until ctx ends. The error is always nil.
 func (f *Filler) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	workers.Go(func() { f.tiers.watch(ctx) })
@@ -72,7 +73,8 @@ func (f *Filler) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close ends every fill that still runs and waits for it. What is asked for afterwards is answered with an error.
+// Close cancels every fill that still runs and waits for all fills. A later Join or Alone gets an error as its
+// answer.
 func (f *Filler) Close() {
 	f.stop()
 	f.tasks.Close()
@@ -93,12 +95,12 @@ func (f *Filler) Load() Load {
 	return l
 }
 
-// Rewarm writes a copy that was found under a storage key to the tiers below memory, which have lost it. Nobody waits for it. The
-// caller has a reference to the copy.
+// Rewarm writes a copy that was found under a storage key to the tiers below memory, after the tiers have lost the
+// copy. Rewarm does not wait for the write. The caller has a reference to the copy.
 func (f *Filler) Rewarm(r *Route, key string, found store.Found) { f.tiers.warm(r, key, found) }
 
-// RefusesRead reports whether a read of the route that no copy answers must not go on to the origin: read-through promises that
-// the origin sees no more than what the store lets through.
+// RefusesRead reports whether a read of the route that no copy answers must not go on to the origin. Read-through
+// promises that the origin sees no more requests than the store lets through.
 func (f *Filler) RefusesRead(r *Route, now time.Time) bool {
 	return r.RefusesReads && (f.store.Down() || !f.lease.Valid(now))
 }

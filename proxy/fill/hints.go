@@ -9,8 +9,8 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// maxHints is how many informational responses wait for a client that is slow to take them. What comes beyond is dropped:
-// they are advice, and the fill belongs to others as well.
+// maxHints is how many informational responses wait for a slow client. Further responses are dropped: they are
+// advice, and the client must not hold up a fill that others share.
 const maxHints = 8
 
 // hint is an informational response, such as 103 (RFC 8297).
@@ -19,8 +19,9 @@ type hint struct {
 	header http.Header
 }
 
-// hinted makes the fill of q collect informational responses for the request that leads, if it wants them. Only that request gets them, since it is
-// not known before the final header whether the answer may be shared. They are not stored.
+// hinted makes the fill of q collect informational responses for the leading request, if that request wants them.
+// Only the leader gets them: before the final header nobody knows whether the answer may be shared. Informational
+// responses are not stored.
 func (f *flight) hinted(q *Request) <-chan hint {
 	if !q.Hints {
 		return nil
@@ -29,13 +30,14 @@ func (f *flight) hinted(q *Request) <-chan hint {
 	return f.hints
 }
 
-// withHints makes a request keep the informational responses that come before its answer.
+// withHints makes a request to the origin send the informational responses before its answer on hints. hints nil:
+// withHints returns ctx.
 func withHints(ctx context.Context, hints chan<- hint) context.Context {
 	if hints == nil {
 		return ctx
 	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
-		// 100 is about a body, which a fill does not have; 101 is no prelude but an answer.
+		// 100 is about sending the request's body, and no advice. 101 is no prelude but an answer.
 		if status == http.StatusContinue || status == http.StatusSwitchingProtocols {
 			return nil
 		}

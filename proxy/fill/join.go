@@ -14,22 +14,22 @@ type Joiner struct {
 	Key        string            // of the flight
 	Known      []invalidation.ID // members of the answer that are known beforehand
 	MaxWaiters int               // how many requests may wait for one flight
-	// LeaseLost is set if invalidations that the request must heed may be unknown on this instance. The request then shares only a flight that
-	// is sent to the origin after it came.
+	// LeaseLost is set if invalidations that concern the request may be unknown on this instance. The request then
+	// shares only a flight that is sent to the origin after the request came.
 	LeaseLost bool
 }
 
-// Role is what a request is to a flight.
+// Role is the part of a request in a flight.
 type Role uint8
 
 const (
 	// Leads: the request has started the flight. The zero value.
 	Leads Role = iota
-	// Joined: the request waits for the answer, or follows its body.
+	// Joined: the request waits for the answer, or follows the body.
 	Joined
-	// Full: too many wait already, and the request has no part in the flight.
+	// Full: too many requests wait already, and this request has no part in the flight.
 	Full
-	// AlreadyStored: there is a copy that has come since the request looked, and no flight.
+	// AlreadyStored: a copy has come since the request looked. The request fetches nothing.
 	AlreadyStored
 )
 
@@ -38,14 +38,15 @@ type Ticket struct {
 	Role Role
 
 	filler   *Filler
-	flight   *flight       // nil: the request has no part in one
-	response *Response     // which nobody changes; nil: the header of the answer is not there yet
-	result   <-chan result // carries the Response, once; nil: there is one already
-	hints    <-chan hint   // nil: the request gets none
+	flight   *flight       // nil: the request has no part in a flight
+	response *Response     // never changes; nil: the header of the answer has not come yet
+	result   <-chan result // carries the Response, once; nil: response is set, or flight is nil
+	hints    <-chan hint   // nil: the request gets no informational responses
 }
 
-// Join joins the flight of a key, or leads a new one. If it leads, prepare is called once, on the caller's goroutine, when the flight is open and
-// others may have joined it: prepare must look into the store again, and return the request to be fetched, or nil if there is a usable copy now.
+// Join joins the flight of a key, or leads a new flight. As leader, Join calls prepare once, on the caller's
+// goroutine, when the flight is open and others may have joined. prepare must look into the store again, and return
+// the request to be fetched. nil: the store has a usable copy.
 func (f *Filler) Join(j Joiner, prepare func() *Request) Ticket {
 	t, lead := f.flights.join(j)
 	t.filler = f
@@ -67,7 +68,8 @@ func (f *Filler) Join(j Joiner, prepare func() *Request) Ticket {
 	return t
 }
 
-// Alone fetches for one request only. The fill ends with ctx; the answer may still be stored. key and known are as in Joiner.
+// Alone fetches for one request only. The fill ends with ctx; the answer may still be stored. key and known are as in
+// Joiner.
 func (f *Filler) Alone(ctx context.Context, key string, known []invalidation.ID, q *Request) Ticket {
 	t, results := f.flights.alone(key, known)
 	q.hold()
@@ -79,7 +81,8 @@ func (f *Filler) Alone(ctx context.Context, key string, known []invalidation.ID,
 	return t
 }
 
-// start fetches what a flight's leader wants, or ends the flight where it wants nothing any more.
+// start fetches the request of a flight's leader. If the leader wants nothing any more (q is nil), start ends the
+// flight with Again.
 func (f *Filler) start(of *flight, q *Request) Response {
 	if q == nil {
 		res := Response{Again: true}
@@ -89,9 +92,10 @@ func (f *Filler) start(of *flight, q *Request) Response {
 	return f.fill(of, q, nil)
 }
 
-// Await waits for the header of the answer, and calls inform with the informational responses that come before it. lead is the reader of the
-// request that leads, which must detach it; nil for other requests, and if there is no body. why is NoReason if res is there; ClientGone if ctx
-// has ended; WaitTimeout if the request has joined and patience is over. Await must be called once.
+// Await waits for the header of the answer, and calls inform with the informational responses before that header.
+// lead is the reader of the leading request, which must detach the reader. lead is nil for other requests, and if the
+// answer has no body. why is NoReason if res is set, ClientGone if ctx has ended, and WaitTimeout if the request has
+// joined and patience is over. Await must be called once.
 func (t *Ticket) Await(ctx context.Context, patience time.Duration, inform func(status int, h http.Header)) (res Response, lead *Reader, why policy.Reason) {
 	if t.response != nil {
 		return *t.response, nil, policy.NoReason
@@ -121,7 +125,7 @@ func (t *Ticket) Await(ctx context.Context, patience time.Duration, inform func(
 	}
 }
 
-// informAll calls inform with the informational responses that are still in the channel when the answer is there.
+// informAll calls inform with the informational responses that are still in the channel when the answer has come.
 func (t *Ticket) informAll(inform func(status int, h http.Header)) {
 	for {
 		select {
@@ -133,8 +137,9 @@ func (t *Ticket) informAll(inform func(status int, h http.Header)) {
 	}
 }
 
-// Abandon must be called if Await has returned ClientGone. If the request leads, its reader is detached when the answer comes, which ends an answer
-// that no other request shares; and the fetch itself ends if no request waits for it and too many such fetches are under way (orphaned).
+// Abandon must be called if Await has returned ClientGone. If the request leads, Abandon detaches its reader when the
+// answer comes. That ends an answer that no other request shares. The fetch itself ends if no request waits for the
+// answer and too many such fetches are under way (orphaned).
 func (t *Ticket) Abandon() {
 	if t.Role != Leads {
 		return
@@ -147,10 +152,11 @@ func (t *Ticket) Abandon() {
 	})
 }
 
-// joinable reports whether a request that arrives now may share f: no member of f was invalidated since f's token. late is set if invalidations
-// may be unknown, because there is no lease, or if a write to what the request asks for is under way. In the second case, f may have been at the
-// origin before the write, and the result of the write may have been read elsewhere before this request came. Then only a flight that was not
-// sent yet may be shared. The caller holds the lock of the shard.
+// joinable reports whether a request that arrives now may share f: no member of f was invalidated since f's token.
+// late is set if invalidations may be unknown, because the lease is lost. late is also set if a write to the resource
+// of the request is under way. In that case, f may have been at the origin before the write, and another client may
+// have read the result of the write before this request came. With late, only a flight that is not yet sent may be
+// shared. The caller holds the lock of the shard.
 func (fs *flights) joinable(f *flight, late bool) bool {
 	switch {
 	case late:

@@ -11,17 +11,18 @@ import (
 // maxLearned bounds the request header fields that a route forwards because answers named them in Vary.
 const maxLearned = 16
 
-// learned holds the request header fields that answers of a route have named in Vary. Fills replace the value that it points
-// to and never change it, so that readers need no lock. The zero value has none.
+// learned holds the request header fields that answers of a route have named in Vary. Fills replace the fields value
+// behind the pointer and never change a value, so that readers need no lock. The zero value holds no fields.
 type learned struct{ fields atomic.Pointer[fields] }
 
 // fields is immutable.
 type fields struct {
 	names    []string
-	unlisted []string // those of names that fills forward for no other reason
+	unlisted []string // the names that fills forward for no other reason
 }
 
-// Selecting is the request header fields that Vary is known to name on this route. The caller must not change the list.
+// Selecting is the request header fields that Vary is known to name on this route. The caller must not change the
+// list.
 func (r *Route) Selecting() []string {
 	if l := r.learned.fields.Load(); l != nil {
 		return l.names
@@ -29,7 +30,8 @@ func (r *Route) Selecting() []string {
 	return nil
 }
 
-// SelectingUnlisted is those fields of Selecting that would be unlisted otherwise, so that requests with them would pass.
+// SelectingUnlisted is the fields of Selecting that would be unlisted otherwise: requests with these fields would
+// pass.
 func (r *Route) SelectingUnlisted() []string {
 	if l := r.learned.fields.Load(); l != nil {
 		return l.unlisted
@@ -37,8 +39,9 @@ func (r *Route) SelectingUnlisted() []string {
 	return nil
 }
 
-// Learn notes what a Vary names, so that the next fill forwards it. Fields that are known not to matter are noted for each URL
-// apart, by its variants: one answer that varies by User-Agent would else split the copies of all URLs.
+// Learn notes the names of a Vary, so that the next fill forwards these fields. Fields that are known not to matter
+// are noted for each URL apart, by its variants. Otherwise one answer that varies by User-Agent would split the
+// copies of all URLs.
 func (r *Route) Learn(names []string) {
 	for _, name := range names {
 		if r.ForwardHeaders == policy.ForwardListed && r.Neutral(name) {
@@ -54,7 +57,7 @@ func (r *Route) Learn(names []string) {
 	}
 }
 
-// with is l and one name more; l itself where it has the name, or as many as there may be.
+// with is l with one more name. with returns l itself if l has the name, or has maxLearned names.
 func (l *fields) with(name string, unlisted bool) *fields {
 	if l == nil {
 		l = &fields{}

@@ -13,14 +13,15 @@ import (
 	"cacheproxy/store"
 )
 
-// missing is the only stretch that is not stored of a response whose other parts are (RFC 9111 §3.3, §3.4). It is immutable.
+// missing is a response whose parts are stored but for one stretch (RFC 9111 §3.3, §3.4), and that stretch. missing
+// is immutable.
 type missing struct {
 	of  *store.Parts
 	gap httpcache.Span
 }
 
-// lookupMissing looks for parts of the answer of which only one stretch is missing, so that the origin need not send the rest.
-// Nil: there are none.
+// lookupMissing looks for stored parts of the answer that lack only one stretch, so that the origin need not send the
+// rest. nil: the store has no such parts.
 func (c *running) lookupMissing() *missing {
 	q := c.q
 	p := c.f.store.LookupParts(q.Key, c.sent)
@@ -42,7 +43,7 @@ func (m *missing) completable(ledger *invalidation.Ledger) bool {
 	return ledger.Check(&m.of.Of.Stamp, m.of.Of.Members()) <= invalidation.Soft
 }
 
-// ask adds Range and If-Range to a request header, so that the origin sends only what is missing.
+// ask adds Range and If-Range to a request header, so that the origin sends only the missing stretch.
 func (m *missing) ask(h http.Header) {
 	last := ""
 	if m.gap.Last < m.of.Size-1 {
@@ -65,7 +66,8 @@ func (m *missing) declines(resp *http.Response) bool {
 	return false
 }
 
-// complete turns a response with the missing part into the whole response: its body reads the stored parts and the new one in order.
+// complete turns a response with the missing part into the whole response. The new body reads the stored parts and
+// the missing part in order.
 func (m *missing) complete(resp *http.Response) {
 	header := httpcache.MergeNotModified(m.of.Of.Header(), httpcache.WholeHeader(resp.Header))
 	resp.StatusCode, resp.ContentLength = http.StatusOK, m.of.Size
@@ -81,12 +83,13 @@ func (m *missing) complete(resp *http.Response) {
 	resp.Body = &joinedBody{Reader: io.MultiReader(all...), Closer: resp.Body}
 }
 
-// keepPart stores the answer to a request for a part, or the beginning of an answer that broke off. Like copies, parts are stored by put, but under a
-// key of their own, where a look-up of a copy does not find them. Older parts are combined with the new one unless they were purged or belong to
-// another response; that is checked within the store's atomic update of the key, so that no other part can come in between.
+// keepPart stores the answer to a request for a part, or the beginning of an answer that broke off. Like copies,
+// parts are stored by put, but under a key of their own, where a look-up of a copy does not find them. Older parts
+// are combined with the new part unless the older parts were purged or belong to another response. The check runs
+// within the store's atomic update of the key, so that no other part can come in between.
 //
-// If all parts are there now, the whole is stored as a copy with the members of all parts, since a purge of any of them has to hit it. The published
-// response keeps its own members: res is a value of this goroutine.
+// If the parts are complete, keepPart stores the whole as a copy with the members of all parts, since a purge of any
+// part has to hit the copy. The published response keeps its own members: res is a value of this goroutine.
 func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 	if int64(len(data)) != part.Len() {
 		c.q.Route.Metrics.NotStored(policy.Partial) // the body is not as long as its Content-Range says
@@ -110,7 +113,8 @@ func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 		c.q.Route.Metrics.NotStored(why)
 		return
 	}
-	// The parts may be complete now. Without a strong validator they may be of different versions, and are not made a copy.
+	// The parts may be complete. Without a strong validator, the parts may belong to different versions, and do not
+	// become a copy.
 	if body, ok := now.Whole(); ok && httpcache.StrongValidator(header) != "" {
 		res.Members = now.Of.Members()
 		whole := store.NewCopy(http.StatusOK, withLength(now.Of.Header(), len(body)), body)
@@ -121,14 +125,14 @@ func (c *running) keepPart(res Response, part httpcache.PartOf, data []byte) {
 	}
 }
 
-// withLength is a header of the caller's own with the length of the body.
+// withLength sets the length of the body in h, which must be the caller's own, and returns h.
 func withLength(h http.Header, n int) http.Header {
 	h["Content-Length"] = []string{strconv.Itoa(n)}
 	return h
 }
 
-// keepBroken stores what came of an answer that broke off, if the rest can be asked for (RFC 9111 §3.3): its length is
-// known, and it has a strong validator.
+// keepBroken stores the bytes of an answer that broke off, if a later fill can ask for the rest (RFC 9111 §3.3): the
+// length is known, and the answer has a strong validator.
 func (c *running) keepBroken(resp *http.Response, res Response) {
 	data, kept := res.body.whole()
 	if !kept || len(data) == 0 || !res.Verdict.Store || httpcache.StrongValidator(res.Header) == "" {
@@ -157,13 +161,14 @@ func readers(slices [][]byte) []io.Reader {
 	return list
 }
 
-// joinedBody is a body put together of what is stored and what comes.
+// joinedBody is a body of stored bytes and of bytes from the origin.
 type joinedBody struct {
 	io.Reader
 	io.Closer
 }
 
-// exactly reads a body that must have left bytes: with more or fewer, the parts after it would be at wrong offsets.
+// exactly reads a body that must have left bytes: with more or fewer bytes, the parts after that body would be at
+// wrong offsets.
 type exactly struct {
 	io.Reader
 	left int64

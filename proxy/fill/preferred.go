@@ -9,19 +9,20 @@ import (
 	"cacheproxy/store"
 )
 
-// maxPairs is how many other copies a new copy is compared with at most.
+// maxPairs bounds with how many other copies a new copy is compared.
 const maxPairs = 8
 
-// amongVariants notes a new copy among the copies of its URL that are kept apart by what clients prefer, and compares it with some of these. If
-// copies that differ in one preference field alone turn out equal again and again, the answer does not depend on the field, and operators can
-// see that keeping them apart only costs hits. Only copies that the new one's request would select by Vary are compared.
+// amongVariants notes a new copy among the copies of its URL that are kept apart by the preferences of clients, and
+// compares the new copy with some of these. Copies that differ in one preference field alone may turn out equal again
+// and again. Then the answer does not depend on that field, and operators can see that keeping the copies apart only
+// costs hits. Only copies that the new copy's request would select by Vary are compared.
 func (f *Filler) amongVariants(q *Request, selection http.Header, copied *store.Copy) {
 	if len(q.URLKey) == len(q.Key) {
 		return
 	}
 	keys := f.store.Preferred(q.URLKey, q.Key, copied)
 	if len(keys) == 1 {
-		return // its own
+		return // the new copy's own key
 	}
 	fields := q.Route.Prefers.Preferences
 	mine := fields.Split(q.Key[len(q.URLKey):])
@@ -42,7 +43,8 @@ func (f *Filler) amongVariants(q *Request, selection http.Header, copied *store.
 	}
 }
 
-// soleDifference is the field in which two lists of preferences differ; empty: they differ in none, or in several.
+// soleDifference is the field in which two lists of preferences differ; empty: they differ in no field, or in
+// several.
 func soleDifference(fields, a, b []string) (field string) {
 	if len(a) != len(fields) || len(b) != len(fields) {
 		return ""

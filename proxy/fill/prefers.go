@@ -10,24 +10,26 @@ import (
 )
 
 const (
-	// slots is for how many headers a route remembers the preferences. There are about as many as there are kinds of clients.
+	// slots is the number of headers whose preferences a route remembers. The number of kinds of clients is about the
+	// same.
 	slots = 128
-	// maxRemembered is the length of a field that is remembered. Browsers send less.
+	// maxRemembered is the longest field, in bytes, that is remembered. Browsers send shorter fields.
 	maxRemembered = 512
 )
 
-// Prefers works out the part of a route's storage keys that says what a client prefers. Every read needs it, and the same few headers come again and
-// again, so that Prefers caches its results by a hash of the header. It is safe for concurrent use.
+// Prefers makes the part of a route's storage keys that states the preferences of a client. Every read needs this
+// part, and few headers come again and again, so that Prefers caches its results by a hash of the header. Prefers is
+// safe for concurrent use.
 type Prefers struct {
-	policy.Preferences // of which the fields are
+	policy.Preferences // the preference fields of the route
 
 	seed       maphash.Seed
 	remembered [slots]atomic.Pointer[preference]
 }
 
-// preference is a header and what was made of it. It is immutable.
+// preference is a header with the key part made of that header. preference is immutable.
 type preference struct {
-	lines []string // of each field its line; empty: it is not there, or empty
+	lines []string // the line of each field; empty: the field is absent, or empty
 	text  string
 }
 
@@ -35,8 +37,8 @@ func newPrefers(of policy.Preferences) *Prefers {
 	return &Prefers{Preferences: of, seed: maphash.MakeSeed()}
 }
 
-// AppendTo is policy.Preferences.AppendTo, with the result cached. A new header only takes a free slot, and never replaces another: clients that
-// make up headers could otherwise make the cache useless.
+// AppendTo is policy.Preferences.AppendTo, with the result cached. A new header only takes a free slot, and never
+// replaces another header. Otherwise clients that make up headers could make the cache useless.
 func (p *Prefers) AppendTo(dst []byte, h http.Header) []byte {
 	if len(p.Preferences) == 0 {
 		return dst
@@ -61,7 +63,8 @@ func (p *Prefers) AppendTo(dst []byte, h http.Header) []byte {
 	return dst
 }
 
-// slot is the slot of a header. It is not ok if headers like this one are not cached.
+// slot is the slot of a header. ok is false if headers of this form are not cached: several lines, or more than
+// maxRemembered bytes.
 func (p *Prefers) slot(h http.Header) (_ uint64, ok bool) {
 	var sum uint64
 	for _, name := range p.Preferences {
@@ -86,7 +89,8 @@ func (p *Prefers) is(known *preference, h http.Header) bool {
 	return true
 }
 
-// line is the line of a field that has at most one. An empty field means the same as an absent one: no preference.
+// line is the line of a field that has at most one line. An empty field means the same as an absent field: no
+// preference.
 func line(h http.Header, name string) string {
 	if lines := h[name]; len(lines) > 0 {
 		return lines[0]

@@ -15,22 +15,23 @@ import (
 	"cacheproxy/store"
 )
 
-// readSize is how much of a body is read at once.
+// readSize is how many bytes of a body are read at once.
 const readSize = 32 << 10
 
 // buffers are of readSize bytes each.
 var buffers = sync.Pool{New: func() any { return new([readSize]byte) }}
 
-// pump fetches the body to its end and stores it. However it ends, the connection is given back before the flight is closed, and the claim and the
-// context are released last. In another order, a request that finds no flight could begin the next fill while this one still holds its place at the
-// origin.
+// pump fetches the body to its end and stores the answer. The last Read of the body gives the place at the origin
+// back before the flight is closed. end releases the claim and the context last. In another order, a request that
+// finds no flight could begin the next fill while this fill still holds its place at the origin. Only outgrown and a
+// failed append close the flight earlier.
 func (c *running) pump(resp *http.Response, res Response) {
 	defer c.end()
 	defer c.flight.close()
 	c.read(resp, res)
 }
 
-// read is pump without closing the flight and ending the fill: it only gives back the connection.
+// read is pump without end and without the last close of the flight: read closes only the body of the response.
 func (c *running) read(resp *http.Response, res Response) {
 	buf := buffers.Get().(*[readSize]byte)
 	defer buffers.Put(buf)
@@ -40,15 +41,18 @@ func (c *running) read(resp *http.Response, res Response) {
 			res.body.end(err)
 		}
 	}()
-	// With whole set, the last bytes that are at hand are shown to readers only together with the end, when the copy is stored: a client sees by the
-	// length that its answer is complete, and may send its next request before this goroutine has read the end.
+	// With whole set, readers see the last bytes at hand only together with the end, when the copy is stored. A
+	// client knows from the length that its answer is complete, and may send its next request before this goroutine
+	// has read the end.
 	whole := c.storesAtOnce(res)
-	// A read that blocks ends with the request to the origin, and so with the context: nobody has to close the body from elsewhere.
+	// A blocked Read ends with the request to the origin, and so with the context. No other goroutine has to close
+	// the body.
 	kept := res.Verdict.Store || res.Verdict.Share
 	for {
 		n, err := resp.Body.Read(buf[:])
 		if n > 0 {
-			// outgrown closes the flight before append waits for readers: a request that joined later would find the beginning gone.
+			// outgrown closes the flight before append waits for readers: a request that joined later would find the
+			// beginning gone.
 			if kept && !res.body.keep(int64(n)) {
 				kept = false
 				c.outgrown(res)
@@ -62,26 +66,28 @@ func (c *running) read(resp *http.Response, res Response) {
 			return
 		}
 		if err != nil {
-			if kept && res.Verdict.Store { // else why it is not stored is counted
+			if kept && res.Verdict.Store { // otherwise the reason is counted already
 				c.q.Route.Metrics.NotStored(policy.Incomplete)
 			}
 			c.releaseUnshared()
 			c.keepBroken(resp, res)
 			c.rememberBroken(res)
-			c.flight.close() // before readers learn of the end, as in complete: a request that asks again must not join this flight
+			c.flight.close() // before readers learn of the end, as in complete
 			res.body.end(fmt.Errorf("read response body: %w", err))
 			return
 		}
 	}
 }
 
-// outgrown handles a body that cannot be kept any longer: it will not be stored, no request can join, and those that read it get it as a stream.
+// outgrown handles a body that cannot be kept any longer. The body will not be stored, no request can join, and the
+// present readers get the rest as a stream.
 func (c *running) outgrown(res Response) {
 	c.flight.close()
 	c.releaseUnshared()
 	why := res.body.dropped()
 	c.q.Route.Metrics.NotStored(why)
-	// The next answer to the question is probably too large as well. Nothing like that follows from an error, or from memory that is full now.
+	// The next answer to the question is probably too large as well. That does not follow from an error, or from
+	// memory that is full for the moment.
 	if why == policy.TooLarge && !httpcache.Passing(res.Status) {
 		c.markShareless(res, why, true)
 		c.contradict(res.Token)
@@ -89,23 +95,24 @@ func (c *running) outgrown(res Response) {
 	c.deadline.Stop()
 }
 
-// complete stores the answer, if it still may be stored, and then lets its readers see the end.
+// complete stores the answer, if the answer may still be stored, and then lets readers see the end.
 func (c *running) complete(resp *http.Response, res Response) {
 	switch data, whole := res.body.whole(); {
-	case !whole && res.Verdict.Store: // outgrown has counted it
+	case !whole && res.Verdict.Store: // outgrown has counted the reason
 	case c.part != nil:
 		c.keepPart(res, *c.part, data)
 	case c.keep(res, content{size: int64(len(data)), copy: func() *store.Copy { return newCopy(c.q.Route, res.Status, res.Header, data) }}) && res.Completed:
 		c.f.store.DropParts(c.q.Key, c.sent)
 	}
-	// The flight is closed before its readers see the end: a client that has its answer and asks again must find the copy or start another fetch, and
-	// not join the flight that it has just read.
+	// The flight is closed before its readers see the end. A client that has its answer and asks again must find the
+	// copy or start another fetch. That client must not join the flight that it has just read.
 	c.flight.close()
 	res.body.finish(resp.Trailer)
 }
 
-// keep stores a copy of the answer, and reports whether it has. If not, that is counted, and the claim is released as Unshared, unless the answer was
-// only outdated: the next one may be in time, and other instances should go on sharing.
+// keep stores a copy of the answer, and reports whether the copy is stored. If not, keep counts the reason and
+// releases the claim as Unshared. An answer that was only outdated keeps the claim: the next answer may be in time,
+// and other instances should go on sharing.
 func (c *running) keep(res Response, b content) bool {
 	copied, why := c.f.put(c.answer(res), b)
 	if why == policy.NoReason {
@@ -127,8 +134,8 @@ func (c *running) answer(res Response) Answer {
 	}
 }
 
-// noticeChange counts an answer that differs from the copy before it although nothing has invalidated that copy: readers may have been given the old
-// content while it was already wrong.
+// noticeChange counts an answer that differs from the copy before although nothing has invalidated that copy. Readers
+// may have got the old content when that content was already wrong.
 func (f *Filler) noticeChange(r *Route, before, now *store.Copy) {
 	switch {
 	case before == nil || before.Digest == now.Digest || !slices.Equal(before.Vary(), now.Vary()):
@@ -138,9 +145,9 @@ func (f *Filler) noticeChange(r *Route, before, now *store.Copy) {
 	case before.Life().Fresh <= 0:
 		return // the copy was never served without asking the origin
 	case time.Since(before.Life().Until()) > invalidation.MaxFill:
-		return // an invalidation of the copy may be forgotten
+		return // the ledger may have forgotten an invalidation of the copy
 	case !f.lease.Valid(time.Now()):
-		return // an invalidation of the copy may not be known here yet
+		return // this instance may not know of an invalidation of the copy yet
 	case f.ledger.Check(&before.Stamp, before.Members()) == invalidation.Valid:
 		r.Metrics.ChangedWithoutInvalidation()
 	}

@@ -5,17 +5,19 @@ import (
 	"net/http"
 )
 
-// Reader reads a body from its beginning while it grows. Its methods are for one goroutine at a time.
+// Reader reads a body from its beginning while the body grows. The methods of a Reader are for one goroutine at a
+// time.
 type Reader struct {
 	b      *body
 	leads  bool   // its request leads the flight; set when the reader is made
-	place  int    // among the readers of b; -1: it has left, or was given up; guarded by b.mu
+	place  int    // index in b.readers; -1: the reader has left, or was cut off; guarded by b.mu
 	offset int64  // of the next byte to read; guarded by b.mu
-	at     *chunk // of a window: the chunk with offset, or one before it; guarded by b.mu
-	cut    bool   // the appender has given the reader up; guarded by b.mu
+	at     *chunk // of a window: the chunk with offset, or an earlier chunk; guarded by b.mu
+	cut    bool   // the appender has cut the reader off; guarded by b.mu
 }
 
-// attach starts a reader at the beginning. ok is false if the beginning is gone, or the copy that had the bytes.
+// attach starts a reader at the beginning. ok is false if the beginning is gone, or the copy that had the bytes is
+// free.
 func (b *body) attach() (*Reader, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -33,7 +35,7 @@ func (b *body) attach() (*Reader, bool) {
 	return r, true
 }
 
-// remove takes a reader out, and reports whether it was there. The caller holds mu.
+// remove takes a reader out of the readers, and reports whether the reader was still there. The caller holds mu.
 func (b *body) remove(r *Reader) bool {
 	if r.place < 0 {
 		return false
@@ -45,7 +47,8 @@ func (b *body) remove(r *Reader) bool {
 	return true
 }
 
-// Detach ends a reader. Bytes that it has returned must not be used afterwards. A second call does nothing.
+// Detach ends a reader. The caller must not use bytes that the reader has returned after Detach. A second call does
+// nothing.
 func (r *Reader) Detach() {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
@@ -58,8 +61,8 @@ func (r *Reader) Detach() {
 	r.b.checkUnread()
 }
 
-// Next waits for the next bytes, which must not be changed. No bytes and a nil error are the end. The error is ErrLaggard, that of ctx, or why the
-// body broke off.
+// Next waits for the next bytes, which the caller must not change. No bytes and a nil error are the end. The error is
+// ErrLaggard, the error of ctx, or the reason why the body broke off.
 func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 	b := r.b
 	b.mu.Lock()
@@ -85,7 +88,7 @@ func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// next returns the bytes that have come and were not read, or a part of them. The caller holds mu.
+// next returns bytes that have come and were not read: all of them, or the next part. The caller holds mu.
 func (r *Reader) next() []byte {
 	if r.b.keeping {
 		return r.b.data[r.offset:r.b.shown]
@@ -96,17 +99,18 @@ func (r *Reader) next() []byte {
 		}
 		r.at = r.at.next
 	}
-	return nil // it has left
+	return nil // the reader has left
 }
 
-// Idle reports whether Next would have to wait.
+// Idle reports whether Next would have to wait. At the end of the body, Idle is true as well.
 func (r *Reader) Idle() bool {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
 	return r.offset >= r.b.shown
 }
 
-// Whole waits for the whole body. If the body stops being kept, Whole returns at once with kept false. It does not move the reader.
+// Whole waits for the whole body. If the body stops being kept, Whole returns at once with kept false. The reader
+// stays where Next left off.
 func (r *Reader) Whole(ctx context.Context) (data []byte, kept bool, err error) {
 	b := r.b
 	b.mu.Lock()
@@ -128,8 +132,8 @@ func (b *body) leader() *Reader {
 	return r
 }
 
-// Trailer is the trailer section, once Next has reached the end. Only the reader of the request that leads has one: a trailer is neither shared nor
-// stored. A nil Reader has none.
+// Trailer is the trailer section, once Next has reached the end. Only the leading request's reader has a trailer: a
+// trailer is neither shared nor stored. A nil Reader has none.
 func (r *Reader) Trailer() http.Header {
 	if r == nil || !r.leads {
 		return nil

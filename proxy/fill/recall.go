@@ -10,26 +10,30 @@ import (
 )
 
 const (
-	// recallPlaces is for how many keys look-ups are remembered. Of two keys that share a place, the later one is.
+	// recallPlaces is the number of places for the look-ups of keys. A look-up replaces that of another key in the
+	// same place.
 	recallPlaces = 1024
-	// recallAgain is for how long after a look-up in vain a key is not looked for without a fill. Requests share a flight instead.
+	// recallAgain is how long after the beginning of a look-up no other request looks for the key by itself, unless
+	// the look-up has found a copy. Such requests share a flight instead.
 	recallAgain = time.Second
-	// recallCounts is for how long after a look-up in vain a fill looks into the tiers only when it has the claim.
+	// recallCounts is how long after the beginning of a look-up without result a fill looks into the tiers only once
+	// the fill has the claim.
 	recallCounts = 100 * time.Millisecond
 )
 
-// recalls remembers which keys requests have looked for below memory by themselves, without a fill. It is a hint: where it is wrong, a tier is asked
-// once more than needed, or once less before the origin is asked. seed must be set before use.
+// recalls remembers the keys that requests have looked for below memory by themselves, without a fill. The memory is
+// a hint. If the hint is wrong, a fill asks a tier once more than needed, or once less before the fill asks the
+// origin. seed must be set before use.
 type recalls struct {
 	seed   maphash.Seed
 	places [recallPlaces]recall
 }
 
-// recall is one look for a key.
+// recall is one look-up of a key. mu guards the fields.
 type recall struct {
 	mu    lockorder.Mutex[lockorder.Recalls]
-	key   uint64    // its hash
-	began time.Time // zero: there was no look-up, or it has found the copy
+	key   uint64    // hash of the key
+	began time.Time // zero: no look-up, or the look-up has found the copy
 	vain  bool      // the look-up has ended without a copy
 }
 
@@ -38,7 +42,8 @@ func (r *recalls) place(key string) (of *recall, hash uint64) {
 	return &r.places[hash%recallPlaces], hash
 }
 
-// begin reports whether a request may look for a key: not while another request does, nor for recallAgain after one has begun in vain.
+// begin reports whether a request may look for a key, and notes its look-up. False: a look-up of the key began less
+// than recallAgain ago, and has found no copy so far.
 func (r *recalls) begin(key string, now time.Time) bool {
 	of, hash := r.place(key)
 	of.mu.Lock()
@@ -64,7 +69,7 @@ func (r *recalls) end(key string, found bool) {
 	}
 }
 
-// inVain reports whether a key was looked for a moment ago, and not found.
+// inVain reports whether a look-up of the key has begun less than recallCounts ago, and has ended without a copy.
 func (r *recalls) inVain(key string, now time.Time) bool {
 	of, hash := r.place(key)
 	of.mu.Lock()
@@ -72,9 +77,10 @@ func (r *recalls) inVain(key string, now time.Time) bool {
 	return of.key == hash && of.vain && now.Sub(of.began) < recallCounts
 }
 
-// Recall brings the copy that a tier below memory has for a request header under a storage key into memory, and reports whether the copy is fresh. It
-// blocks while it asks the tier. If another request is looking for the key, or has just done so in vain, it does nothing: a fill, which requests
-// share, then looks once for all. url is the length of the part of key that all preferences share. Neither key nor header is kept.
+// Recall promotes the copy that a tier below memory has for a request header under a storage key, and reports whether
+// the copy is fresh. Recall blocks while a tier is asked. If another request is looking for the key, or has just
+// found no copy, Recall does nothing: a fill, which requests share, then looks once for all. url is the length of the
+// part of key that all preferences share. Recall keeps neither key nor header.
 func (f *Filler) Recall(r *Route, key string, url int, h http.Header, now time.Time) (fresh bool) {
 	if !f.store.Deep() || f.store.Down() || !f.tasks.begin() {
 		return false

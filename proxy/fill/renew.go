@@ -20,28 +20,32 @@ const (
 	// For each upstream at most renewalWorkers renewals run at a time, and at most renewalQueue wait.
 	renewalWorkers = 16
 	renewalQueue   = 1024
-	// After the origin has failed to renew a copy, it is not asked for renewalPause, then for twice as long after each further failure, up to
-	// maxRenewalPause. The origin may name a longer pause in Retry-After, up to maxRetryAfter.
+	// After the origin has failed to renew a copy, the pause for that copy is renewalPause. The pause doubles with
+	// each further failure, up to maxRenewalPause. The origin may name a longer pause in Retry-After, up to
+	// maxRetryAfter.
 	renewalPause    = 5 * time.Second
 	maxRenewalPause = 5 * time.Minute
 	maxRetryAfter   = time.Hour
-	// leftPause is the pause before a copy is offered again that another instance is renewing and that is not in the shared tier yet.
+	// leftPause is the pause before a copy is offered again that another instance is renewing and that the shared
+	// tier does not have yet.
 	leftPause = 250 * time.Millisecond
 )
 
 // Renewal is a copy that is to be fetched anew in the background.
 type Renewal struct {
 	Request *Request
-	Key     string            // of the flight, as that of a Joiner
-	Known   []invalidation.ID // likewise
+	Key     string            // of the flight, as in Joiner
+	Known   []invalidation.ID // as in Joiner
 	Copy    *store.Copy
-	// Wanted is asked when the renewal's turn comes: the route may have been switched off since.
+	// Wanted is called when the renewal's turn comes: the route may have been switched off since the renewal was
+	// queued.
 	Wanted func(now time.Time) bool
 }
 
-// Renew queues a copy for renewal, on behalf of a request that came at now, and does not wait. describe is called only if the copy is to be renewed:
-// no renewal of it is queued or running, and it is not in a pause after a failure. If the queue is full, the copy's next reader offers it again. The
-// caller must have a reference to the copy; the queue takes one of its own.
+// Renew queues a copy for renewal, on behalf of a request that came at now, and does not wait. Renew calls describe
+// only if the copy is to be renewed: no renewal of the copy is queued or running, and the copy is not in a pause
+// after a failure. If the queue is full, the copy's next reader offers the copy again. The caller must have a
+// reference to the copy; the queue takes its own.
 func (f *Filler) Renew(now time.Time, c *store.Copy, describe func() Renewal) {
 	if !c.Use.StartRenewal(now) {
 		return
@@ -55,23 +59,24 @@ func (f *Filler) Renew(now time.Time, c *store.Copy, describe func() Renewal) {
 	}
 }
 
-// renewals are the copies that wait to be fetched anew: a queue for each upstream, so that one that hangs holds up nobody else's.
+// renewals are the copies that wait to be fetched anew. Each upstream has a queue of its own, so that an upstream
+// that hangs holds up no other upstream's renewals.
 type renewals struct {
 	renew func(context.Context, Renewal)
 
-	mu      lockorder.Mutex[lockorder.Renewals] // guards what is below
-	ctx     context.Context                     // of the workers; nil: there are none, before run and after
+	mu      lockorder.Mutex[lockorder.Renewals] // guards the fields below but workers
+	ctx     context.Context                     // of the workers; nil: before run and after run no worker starts
 	workers sync.WaitGroup
 	of      map[*upstream.Upstream]*renewalsOf // only upstreams with renewals that wait or run
 }
 
-// renewalsOf are the renewals of one upstream.
+// renewalsOf are the renewals of one upstream. renewals.mu guards them.
 type renewalsOf struct {
 	waiting []Renewal
 	workers int
 }
 
-// offer queues a renewal. It reports false where the queue is full.
+// offer queues a renewal. False: the queue is full.
 func (rs *renewals) offer(r Renewal) bool {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -89,7 +94,7 @@ func (rs *renewals) offer(r Renewal) bool {
 	return true
 }
 
-// employ starts another worker for an upstream, if it may have one more. The caller holds mu.
+// employ starts another worker for an upstream, if the upstream may have one more. The caller holds mu.
 func (rs *renewals) employ(origin *upstream.Upstream, q *renewalsOf) {
 	if ctx := rs.ctx; ctx != nil && q.workers < renewalWorkers {
 		q.workers++
@@ -101,7 +106,8 @@ func (rs *renewals) employ(origin *upstream.Upstream, q *renewalsOf) {
 	}
 }
 
-// next takes the next renewal of an upstream. If there is none, it counts the worker out, and the worker must end.
+// next takes the next renewal of an upstream. If the queue is empty or ctx has ended, next counts the worker out, and
+// the worker must end.
 func (rs *renewals) next(ctx context.Context, origin *upstream.Upstream, q *renewalsOf) (r Renewal, ok bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -133,37 +139,40 @@ func (rs *renewals) run(ctx context.Context) {
 	rs.workers.Wait()
 }
 
-// forget releases the renewals that are left in the queues. It is called when no worker runs any more.
+// forget releases the renewals that are left in the queues. No worker may run any more: forget reads the queues without
+// mu, after taking them out of rs.
 func (rs *renewals) forget() {
 	rs.mu.Lock()
 	left := rs.of
 	rs.of = make(map[*upstream.Upstream]*renewalsOf)
 	rs.mu.Unlock()
-	for _, q := range left { // which no worker has any more
+	for _, q := range left { // no worker may have these any more
 		for i := range q.waiting {
 			q.waiting[i].letGo()
 		}
 	}
 }
 
-// letGo gives back what the queue holds of a renewal.
+// letGo releases the references that the queue has for a renewal.
 func (r *Renewal) letGo() {
 	r.Copy.Release()
 	r.Request.Room.Release()
 }
 
-// renew fetches one copy anew, unless a flight does already or another copy has replaced it. Replacement is checked when the flight is open: a reader
-// that saw the old copy may offer it a moment after the renewed one was stored, and the origin would be asked again.
+// renew fetches one copy anew, unless a flight does so already or another copy has replaced the old copy. renew
+// checks for a replacement when the flight is open. A reader that saw the old copy may offer that copy just after the
+// renewed copy was stored; without the check, the origin would be asked again.
 //
-// renew reads a shared body to its end. A body that is kept would be stored without that, but one that outgrows its limit ends with its last reader,
-// and this reader may be the only one besides requests that come and go.
+// renew reads a shared body to its end. A body that is kept would be stored without a reader. But a body that
+// outgrows its limit ends with its last reader, and this reader may be the only one besides requests that come and
+// go.
 func (f *Filler) renew(ctx context.Context, r Renewal) {
 	now := time.Now()
 	pause := time.Duration(0)
 	defer r.letGo()
 	defer func() { r.Copy.Use.EndRenewal(time.Now(), pause) }()
 	if !r.Wanted(now) || f.RefusesRead(r.Request.Route, now) {
-		return // the route is not on any more, or its reads must not go to the origin now
+		return // the route is switched off, or its reads must not go to the origin
 	}
 	replaced := func() bool {
 		found := f.store.Lookup(r.Request.Key, r.Request.Forward, time.Now())
@@ -201,12 +210,12 @@ func (f *Filler) renew(ctx context.Context, r Renewal) {
 	}
 	defer lead.Detach()
 	if !res.Verdict.Share {
-		return // nobody to read it
+		return // no other request reads the body
 	}
 	for {
 		p, err := lead.Next(ctx)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, errAbandoned) {
-			Failed(r.Copy, true, nil) // it broke off
+			Failed(r.Copy, true, nil) // the body broke off
 		}
 		if err != nil || len(p) == 0 {
 			return
@@ -223,22 +232,24 @@ func OriginFailed(status int) bool {
 	return false
 }
 
-// FailedAtOrigin reports whether there is no answer because the origin failed, and not because it was not asked.
+// FailedAtOrigin reports whether the reason for a missing answer is a failure of the origin, and not that the origin
+// was not asked.
 func FailedAtOrigin(why policy.Reason) bool {
 	return why == policy.OriginError || why == policy.OriginTimeout || why == policy.OriginStatus
 }
 
-// Failed notes that the origin failed to renew a copy: for a pause, the copy is not renewed, and answers without asking the origin where it may stand
-// in. All requests that got the same failed answer may call it; it counts once. header is that of the answer; nil: there was none. standsIn
-// says that the failure is one for which a copy may be served.
+// Failed notes that the origin failed to renew a copy. During a pause, no renewal of the copy starts, and the copy
+// answers without a request to the origin where the copy may stand in. All requests that got the same failed answer
+// may call Failed; the failure counts once. header is that of the answer; nil: the origin gave no answer. standsIn
+// says that a copy may be served in place of such a failure.
 func Failed(c *store.Copy, standsIn bool, header http.Header) {
 	now := time.Now()
 	asked := min(httpcache.RetryAfter(header, now), maxRetryAfter)
 	c.Use.Fail(now, standsIn, func(failures uint32) time.Duration { return max(pauseAfter(failures), asked) })
 }
 
-// pauseAfter is the pause after the n-th failure in a row to renew a copy. It is varied at random, so that copies that failed together are not tried
-// again together.
+// pauseAfter is the pause after the n-th failure in a row to renew a copy. The pause varies at random, so that copies
+// that failed together are not tried again together.
 func pauseAfter(n uint32) time.Duration {
 	d := maxRenewalPause
 	if n <= 6 {

@@ -12,13 +12,15 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// roundTrip waits for a place at the origin, takes the token, and sends the request, in this order. A token from before the wait
-// would be as old as the wait was long, and every invalidation in that time would keep the answer from being shared and stored. A
-// token from after the request would be younger than what the origin may have read: an invalidation in between would stand before
-// the token, and the copy would outlive it. What is to be confirmed or completed is checked after the token for the same reason.
+// roundTrip waits for a place at the origin, takes the token, and sends the request, in this order. A token from
+// before the wait would be as old as the wait was long, and every invalidation during the wait would keep the answer
+// from being shared and stored. A token from after the request would be younger than the data that the origin may
+// have read. An invalidation between the origin's read and the token would stand before the token, and the copy would
+// outlive that invalidation. roundTrip checks the copy to be confirmed and the parts to be completed after the token
+// for the same reason.
 //
-// When an answer turns out to be of no use, it is called again, and the flight has the token of the last request. Those who joined
-// on the word of the first token have asked for nothing younger than that one.
+// When an answer is not usable, run calls roundTrip again, and the flight has the token of the last request. The
+// requests that joined by the first token have asked for nothing younger than that token.
 func (c *running) roundTrip() (*http.Response, error) {
 	q := c.q
 	slot, err := q.Route.Origin.Acquire(c.ctx, upstream.Place{Class: q.Class, Route: q.Route.Name, Client: q.Asker})
@@ -28,8 +30,8 @@ func (c *running) roundTrip() (*http.Response, error) {
 	c.slot, c.resp = slot, nil
 	c.taken = time.Now()
 	c.token = c.f.flights.send(c.flight)
-	// What was invalidated before the token is not worth confirming: a 304 would bring it back. So would one for what may have
-	// been invalidated, for all that is known here.
+	// A copy that was invalidated before the token must not be confirmed: a 304 would bring the copy back. Without a
+	// lease, every copy may have been invalidated unknown to this instance.
 	informed := c.f.lease.Valid(time.Now())
 	if b := c.base; b != nil && (!informed || c.f.ledger.Check(&b.Stamp, b.Members()) > invalidation.Unconfirmed) {
 		c.base = nil
@@ -52,7 +54,7 @@ const added = 8
 func (c *running) outgoing() *http.Request {
 	q := c.q
 	h := make(http.Header, len(c.sent)+added)
-	for name, lines := range c.sent { // which belong to others too
+	for name, lines := range c.sent { // the lines belong to others too
 		h[name] = lines[:len(lines):len(lines)]
 	}
 	if c.base != nil {
@@ -68,9 +70,10 @@ func (c *running) outgoing() *http.Request {
 		c.missing.ask(h)
 	}
 	httpcache.OfferSurrogate(h, q.Route.Targets)
-	// The client's address is not part of the key: unless the request is one person's, the origin does not learn it. Nor does
-	// it learn a Host that is not: whoever asks first would choose the links in the answer for all. What else is here of the
-	// way that the request came is part of the key, or was said by a trusted proxy.
+	// The client's address is not part of the key: the origin learns the address only if the request is one client's
+	// own. The origin does not learn a Host that is not part of the key either. Otherwise the first client would
+	// choose the links in the answer for all clients. The other facts of how the request came are part of the key, or
+	// come from a trusted proxy.
 	httpcache.Forward(h, q.Client, q.Target.Scheme, q.Route.KeyedHost(q.Target.Host), true)
 	httpcache.AppendVia(h, 1, 1)
 	h[RequestIDField] = []string{q.ID}
@@ -87,7 +90,7 @@ func (c *running) outgoing() *http.Request {
 	return req
 }
 
-// drain reads the little that may come with a 304, so that the connection can be used again.
+// drain reads the few bytes that may come with a 304, so that the connection can be used again.
 func drain(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // a body that cannot be read costs the connection, nothing else
 	resp.Body.Close()

@@ -13,16 +13,16 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// Route is a configured route with what its fills need: where they go, and who counts them. It is immutable but for what
-// answers have taught about Vary.
+// Route is a configured route with the parts that its fills need: the upstream, and the metrics. Route is immutable
+// but for the fields that answers have named in Vary (learned).
 type Route struct {
 	*policy.Route
-	Prefers  *Prefers // what clients prefer, as keys have it
+	Prefers  *Prefers // the preferences of clients, in the form that keys have
 	Origin   *upstream.Upstream
 	Metrics  *observe.RouteMetrics
 	Requests *observe.UpstreamMetrics // counts the requests to Origin
-	// Blind reports whether changes in the database behind may be unknown. It is asked where the route has a FeedDownTTL, and must be
-	// cheap; nil: they never are.
+	// Blind reports whether changes in the database behind the origin may be unknown. Usable calls Blind where the
+	// route has a FeedDownTTL. Blind must be cheap; nil: changes are always known.
 	Blind func(now time.Time) bool
 
 	learned *learned
@@ -33,9 +33,10 @@ func NewRoute(r *policy.Route, o *upstream.Upstream, m *observe.Metrics) *Route 
 	return &Route{Route: r, Prefers: newPrefers(policy.PreferencesOf(r)), Origin: o, Metrics: m.Route(r.Name), Requests: m.Upstream(o.Name()), learned: new(learned)}
 }
 
-// Usable says what a copy may be used for now, and why for no more. While nobody tells of changes, the origin has to confirm a fresh one
-// that was neither fetched nor confirmed lately. Nothing is known against it, and by HTTP it is not stale: where the origin fails it stands in,
-// whatever is said of stale ones.
+// Usable says for which use a copy is good now, and why for no better use. While changes in the database are not
+// announced (Blind), the origin has to confirm a fresh copy that was neither fetched nor confirmed within
+// FeedDownTTL. Nothing is known against such a copy, and by HTTP the copy is not stale. So the copy stands in where
+// the origin fails, whatever the rules for stale copies say.
 func (r *Route) Usable(c *store.Copy, ledger *invalidation.Ledger, now time.Time) (httpcache.Freshness, policy.Reason) {
 	use, why := c.Usable(ledger, now)
 	if use == httpcache.Fresh && r.FeedDownTTL > 0 && now.Sub(c.Life().Received) >= r.FeedDownTTL && r.Blind != nil && r.Blind(now) {
@@ -44,11 +45,12 @@ func (r *Route) Usable(c *store.Copy, ledger *invalidation.Ledger, now time.Time
 	return use, why
 }
 
-// Inherit shares what answers have taught about Vary with the route of an earlier generation of the configuration. It must be
-// called before the first request of the new generation.
+// Inherit takes over the Vary fields that answers have taught the route of an earlier generation of the
+// configuration. Inherit must be called before the first request of the new generation.
 func (r *Route) Inherit(before *Route) { r.learned = before.learned }
 
-// KeyedHost is the part of the client's Host that belongs to the storage key: none where the origin never sees it.
+// KeyedHost is the part of the client's Host that belongs to the storage key: empty if the origin never sees that
+// Host.
 func (r *Route) KeyedHost(client string) string {
 	if r.Host.Literal != "" {
 		return ""
@@ -59,7 +61,8 @@ func (r *Route) KeyedHost(client string) string {
 // anyQuery ends the keys that the queries of a path share. No key is the beginning of another.
 const anyQuery = 's'
 
-// PathKey is the key that all queries of a target's path share, for clients that prefer the same. No copy is stored under it.
+// PathKey is the key that all queries of a target's path share, for clients that prefer the same. No copy is stored
+// under this key.
 func (r *Route) PathKey(t httpcache.Target, h http.Header) string {
 	t.Query, t.HasQuery = "", false
 	return string(append(r.Prefers.AppendTo(r.AppendKey(nil, t, r.KeyedHost(t.Host), "", h), h), anyQuery))

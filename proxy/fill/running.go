@@ -16,46 +16,49 @@ import (
 	"cacheproxy/store"
 )
 
-// fillDeadline bounds a fill from its start to its last byte. It is less than invalidation.MaxFill.
+// fillDeadline bounds a fill from its start to its last byte. fillDeadline is less than invalidation.MaxFill.
 const fillDeadline = 5 * time.Minute
 
-// running is one fill. Its fields need no lock, since one goroutine at a time uses it: that of the flight up to the header of the answer, and then,
-// if the body is not at hand, the one that fetches the body, which the first starts as its last step. Only ctx is ended from other goroutines: by the
-// deadline, by the single client of the fill, and by the last reader of the body.
+// running is one fill. Its fields need no lock, since one goroutine at a time uses them. Up to the header of the
+// answer, that is the goroutine of the flight. If the body is not at hand, the next is the goroutine that fetches the
+// body; the first goroutine starts the second as its last step. Only ctx is ended from other goroutines: by the
+// deadline, by the single client of the fill, by the last reader of the body, by the last request that leaves the
+// flight (orphaned), and by Close.
 type running struct {
 	f        *Filler
 	flight   *flight
 	q        *Request
-	alone    bool // the fill serves one client only, and ends with it
+	alone    bool // the fill serves one client only, and ends with that client
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	deadline *time.Timer
-	unbind   func() bool // lets the fill outlive its one client; nil: it has none
+	unbind   func() bool // lets the fill outlive its one client; nil: the fill has no such client
 	began    time.Time
 	span     *observe.Span
 
-	sent     http.Header // what the origin gets of the client's header: q.Forward, or q.whole()
+	sent     http.Header // the part of the client's header that the origin gets: q.Forward, or q.whole()
 	whole    bool        // sent is q.whole()
-	base     *store.Copy // what a 304 would confirm; nil: nothing, or nothing any more
+	base     *store.Copy // the copy that a 304 would confirm; nil: none, or none any more
 	baseKey  string
 	previous *store.Copy
-	room     *store.Room    // the reference of this fill to the room of its request's content; nil: none, or given back
-	held     []*store.Copy  // the references of this fill, which letGo releases; base, previous and missing.of are among them
-	few      [4]*store.Copy // array of held for most fills
-	missing  *missing       // the part to fetch, if the rest of the answer is stored; nil: the answer is fetched whole
-	claim    store.Claim    // the right to fetch for all instances; nil: the fill does not have it, or not any more
+	room     *store.Room // the fill's reference to the room of the request's content; nil: none, or given back
+	// held is the references of this fill, which letGo releases; base, previous and missing.of.Of are among them
+	held    []*store.Copy
+	few     [4]*store.Copy // array of held for most fills
+	missing *missing       // the part to fetch, if the rest of the answer is stored; nil: the answer is fetched whole
+	claim   store.Claim    // the right to fetch for all instances; nil: not held, or not any more
 
-	// Of the request that was sent last.
-	taken time.Time // when token was
+	// Of the latest request to the origin.
+	taken time.Time // just before the token was taken
 	token invalidation.Token
 	slot  *upstream.Slot
 	resp  *http.Response
 
-	part *httpcache.PartOf // the part that came and may be kept; nil: the answer is a whole, or none
+	part *httpcache.PartOf // the part that came and may be kept; nil: the answer is a whole, or none came
 }
 
-// fill fetches an answer up to its header, and starts a goroutine that fetches a body that is not at hand. only is the context of the single client
-// that the fill is for; nil: it is for all requests that join.
+// fill fetches an answer up to its header, and starts a goroutine that fetches a body that is not at hand. only is
+// the context of the single client that the fill is for; nil: the fill is for all requests that join.
 func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Response) {
 	if !f.tasks.begin() {
 		q.release()
@@ -94,7 +97,8 @@ func (f *Filler) fill(of *flight, q *Request, only context.Context) (res Respons
 	return res
 }
 
-// panicked logs the value of a recovered panic, which ends only this fill, and returns it as an error; nil: there was no panic.
+// panicked logs the value of a recovered panic, which ends only this fill, and returns the value as an error; nil: v
+// is nil.
 func (c *running) panicked(v any) error {
 	if v == nil {
 		return nil
@@ -103,7 +107,8 @@ func (c *running) panicked(v any) error {
 	return fmt.Errorf("fill: panic: %v", v)
 }
 
-// release gives back the place at the origin after a panic. Without it, each panic would take one place from the origin's limit for good.
+// release gives back the place at the origin after a panic. Without release, each panic would take one place from the
+// origin's limit for good.
 func (c *running) release() {
 	if c.resp != nil {
 		c.resp.Body.Close()
@@ -117,7 +122,7 @@ func (c *running) release() {
 func (c *running) end() {
 	c.flight.shard.mu.Lock()
 	adopted := c.flight.adopted
-	c.flight.adopted = false // orphaned does not set it again: the flight is published
+	c.flight.adopted = false // orphaned does not set adopted again: the flight is published
 	c.flight.shard.mu.Unlock()
 	if adopted {
 		c.q.Route.Origin.Disown()
@@ -132,7 +137,7 @@ func (c *running) end() {
 	c.span.End()
 }
 
-// letGo releases the references of the fill, each once, even if it is called again after a panic.
+// letGo releases the references of the fill, each once, even if letGo is called again after a panic.
 func (c *running) letGo() {
 	room := c.room
 	c.room = nil
@@ -144,8 +149,9 @@ func (c *running) letGo() {
 	}
 }
 
-// run asks the tiers and then the origin. It asks the origin again, at most once each, if the origin does not send the missing part, if its answer
-// depends on more of the client's preferences than it was told, and if its 304 is not about the base.
+// run asks the tiers and then the origin. run asks the origin again, at most once for each of three reasons. The
+// origin does not send the missing part. The answer depends on more of the client's preferences than the origin was
+// told. The 304 is not about the base.
 func (c *running) run() Response {
 	if res, found := c.lookupTiers(); found {
 		return res
@@ -156,7 +162,7 @@ func (c *running) run() Response {
 	requested := time.Now()
 	resp, err := c.roundTrip()
 	if err == nil && c.missing != nil && c.missing.declines(resp) {
-		// The response is a part of another version, or 416 because the resource is shorter now.
+		// The response is a part of another version, or 416 because the resource is shorter.
 		resp.Body.Close()
 		c.missing, requested = nil, time.Now()
 		resp, err = c.roundTrip()
@@ -167,7 +173,7 @@ func (c *running) run() Response {
 		resp, err = c.roundTrip()
 	}
 	if err == nil && resp.StatusCode == http.StatusNotModified && c.base != nil && !httpcache.ConfirmsStored(c.base.Header(), resp.Header) {
-		// The 304 is about another version than the stored one: fetch the answer whole.
+		// The 304 is about another version than the stored copy: fetch the answer whole.
 		drain(resp)
 		c.base, requested = nil, time.Now()
 		resp, err = c.roundTrip()
@@ -182,8 +188,8 @@ func (c *running) run() Response {
 	return c.receiveHeader(resp, requested)
 }
 
-// answersOther reports whether an answer depends on more of what the client prefers than the origin was told. Fields that its Vary names are sent
-// whole by later fills of the route.
+// answersOther reports whether an answer depends on more of the client's preferences than the origin was told. Later
+// fills of the route send whole the fields that the answer's Vary names.
 func (c *running) answersOther(resp *http.Response) bool {
 	if c.q.Settled || c.whole {
 		return false
@@ -193,7 +199,7 @@ func (c *running) answersOther(resp *http.Response) bool {
 	return again
 }
 
-// failed ends the fill with the error of a step; if the fill's context has ended, the error includes why.
+// failed ends the fill with the error of a step. If the fill's context has ended, the error includes the cause.
 func (c *running) failed(err error) Response {
 	if cause := context.Cause(c.ctx); cause != nil && c.ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, cause)

@@ -11,9 +11,10 @@ import (
 	"cacheproxy/store"
 )
 
-// keepsStandIn reports whether an answer must not be stored because its status is a passing error, and there is a copy, or parts of one, that may be
-// served instead: if the answer took the copy's place, or became a variant beside it, the next request would get the error. The copy is judged as it
-// is now: it does not count if it was purged or has expired since the fill began.
+// keepsStandIn reports whether an answer must not be stored because its status is a passing error, and the store has
+// a copy, or parts of a copy, that may be served instead. If the answer replaced the copy, or became a variant beside
+// the copy, the next request would get the error. keepsStandIn judges the copy at the time of the call: a copy that
+// was purged or has expired since the fill began does not count.
 func (f *Filler) keepsStandIn(status int, r *Route, key string, h http.Header) bool {
 	if !httpcache.Passing(status) {
 		return false
@@ -29,8 +30,8 @@ func (f *Filler) keepsStandIn(status int, r *Route, key string, h http.Header) b
 	return parts != nil && mayStandIn(parts.Of, r, f.ledger, now)
 }
 
-// keepsStandInBelow is keepsStandIn after a look into the tiers: while the origin was failing this fill, another instance may
-// have got an answer, and memory may have let go of what is still held there.
+// keepsStandInBelow is keepsStandIn after a look into the tiers. While the origin was failing this fill, another
+// instance may have got an answer, and memory may have evicted a copy that the tiers still have.
 func (f *Filler) keepsStandInBelow(status int, r *Route, key string, h http.Header) bool {
 	if !httpcache.Passing(status) {
 		return false
@@ -41,8 +42,9 @@ func (f *Filler) keepsStandInBelow(status int, r *Route, key string, h http.Head
 	return f.keepsStandIn(status, r, key, h)
 }
 
-// mayStandIn reports whether a copy, stale or fresh, may be served when the origin fails, whatever the client's directives. On a route that fences
-// writes, a copy that has to be confirmed may not: it may be from before a write.
+// mayStandIn reports whether a copy, stale or fresh, may be served when the origin fails, whatever the client's
+// directives. On a route that fences writes, a copy that has to be confirmed may not stand in: the copy may be from
+// before a write.
 func mayStandIn(c *store.Copy, r *Route, ledger *invalidation.Ledger, now time.Time) bool {
 	use, why := c.Usable(ledger, now)
 	return (why != policy.Unconfirmed || !r.FencesWrites) && use >= httpcache.StaleOnError && !httpcache.Passing(c.Status())

@@ -6,30 +6,33 @@ import (
 	"cacheproxy/lockorder"
 )
 
-// tasks counts the goroutines that work for no single client, so that Close can wait for them. It keeps some goroutines that have finished their work
-// for the next task: a fill needs more stack than a goroutine begins with, and a new goroutine has to copy its stack each time it grows. The zero
-// value is ready, and keeps no goroutines.
+// tasks counts the goroutines that work for no single client, so that Close can wait for them. tasks keeps some
+// goroutines that have finished their work for the next task. A fill needs more stack than a goroutine begins with,
+// and a new goroutine has to copy its stack each time the stack grows. The zero value is ready, and keeps no
+// goroutines.
 //
-// A sync.WaitGroup would not do. Its Add from zero must not run beside Wait, and just that happens: the server gave up on a
-// handler at shutdown, Close waits and the count is zero, and the handler starts a fill. Here the fill is refused. A task that runs may start others
-// until the count is zero: a fill has to write its copy to the tiers and release its claim.
+// A sync.WaitGroup could not do this. Add from zero must not run beside Wait, and exactly that happens. The server
+// gave up on a handler at shutdown. Close waits, and the count is zero. The handler starts a fill. tasks refuses this
+// fill. A task that runs may start others until the count is zero: a fill has to write its copy to the tiers and
+// release its claim.
 type tasks struct {
-	next    chan func()   // to a goroutine that is kept; nil: none are
-	over    chan struct{} // closed by Close; the goroutines that are kept end
+	next    chan func()   // to a goroutine that is kept; nil: none are kept
+	over    chan struct{} // closed by Close; then the kept goroutines end
 	resting atomic.Int32  // goroutines that are kept; up to maxResting
 
 	mu      lockorder.Mutex[lockorder.Tasks]
 	running int
-	idle    chan struct{} // set by Close; closed when nothing runs any more
+	idle    chan struct{} // set by Close; closed when no task runs any more
 }
 
 // maxResting is how many goroutines are kept without work.
 const maxResting = 64
 
-// keep makes tasks keep goroutines. It must be called before the first task.
+// keep makes tasks keep goroutines. keep must be called before the first task.
 func (t *tasks) keep() { t.next, t.over = make(chan func()), make(chan struct{}) }
 
-// begin counts one more task, which must call end. After Close, only what runs already may start more.
+// begin counts one more task, which must call end. False: Close was called and no task runs. While tasks still run
+// after Close, begin admits more.
 func (t *tasks) begin() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -49,7 +52,7 @@ func (t *tasks) end() {
 	}
 }
 
-// Go runs f as a task. It reports false, and does not run it, when the tasks have come to their end.
+// Go runs f as a task. False: Close was called and no task runs, and f does not run.
 func (t *tasks) Go(f func()) bool {
 	if !t.begin() {
 		return false
@@ -61,7 +64,7 @@ func (t *tasks) Go(f func()) bool {
 	return true
 }
 
-// spawn runs f on a goroutine. It does not count f as a task.
+// spawn runs f on a goroutine. spawn does not count f as a task.
 func (t *tasks) spawn(f func()) {
 	select {
 	case t.next <- f:
@@ -70,7 +73,7 @@ func (t *tasks) spawn(f func()) {
 	}
 }
 
-// work runs f, and then what comes while it is kept.
+// work runs f, and then the next func that spawn sends while this goroutine is kept.
 func (t *tasks) work(f func()) {
 	for {
 		f()
@@ -90,7 +93,7 @@ func (t *tasks) work(f func()) {
 	}
 }
 
-// Close waits until nothing runs.
+// Close waits until no task runs. begin then refuses every task.
 func (t *tasks) Close() {
 	t.mu.Lock()
 	if t.idle == nil {
