@@ -59,8 +59,7 @@ func acceptWrite(ex *exchange, d *decision) {
 	}
 	own := ownKey(&ex.request)
 	others := slices.DeleteFunc(b.names(&ex.request), func(name string) bool { return name == own })
-	// Queued writes of an earlier configuration or of another instance may name the same resource otherwise.
-	if len(others) > 0 {
+	if len(others) > 0 { // names by an earlier configuration or another instance
 		if refused := b.await(ex.r.Context(), b.keysOf(others), ex.route.behind.Patience); refused != nil {
 			refuseLater(ex, *refused)
 			return
@@ -96,8 +95,7 @@ func takeIn(ex *exchange) bool {
 	case !ex.gathered.whole:
 		refuseUnread(ex, bodyTooLarge)
 		return false
-	// The client did not announce the trailer: queueable has seen none.
-	case len(ex.r.Trailer) > 0:
+	case len(ex.r.Trailer) > 0: // the client did not announce the trailer: queueable has seen none
 		ex.refuse(refusal{http.StatusBadRequest, policy.RequestBody, "a write with a trailer cannot be queued here: announce it, and the write waits for its turn and goes through"})
 		return false
 	}
@@ -385,8 +383,7 @@ func exchangeOnce(ctx context.Context, origin *upstream.Upstream, o *once) (*htt
 	if err != nil {
 		return nil, err
 	}
-	// A body that is read to the end lets the transport keep the connection; only the head of the answer is used.
-	_, _ = io.CopyN(io.Discard, res.Body, maxInspected)
+	_, _ = io.CopyN(io.Discard, res.Body, maxInspected) // so that the transport can keep the connection
 	res.Body.Close()
 	httpcache.RemoveHopByHop(res.Header)
 	return res, nil

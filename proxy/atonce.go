@@ -23,8 +23,7 @@ func NewHits(p *Proxy) Hits { return Hits{p} }
 // ServeHTTP. Answer keeps no reference to r. With waits, Answer may first look for the copy in the tiers below memory,
 // and blocks meanwhile.
 func (h Hits) Answer(w http.ResponseWriter, r *http.Request, waits bool) (answered bool) {
-	// A span outlives its request, and the proxy must draw only once whether a request is sampled: ServeHTTP draws.
-	if h.p.tracer != nil {
+	if h.p.tracer != nil { // a span outlives its request, and only ServeHTTP draws whether a request is sampled
 		return false
 	}
 	ex := exchanges.Get().(*exchange)
@@ -58,8 +57,7 @@ func atOnce(ex *exchange, waits bool) (d decision, ok bool) {
 		return d, false
 	}
 	mode, share := ex.route.mode(ex.start)
-	// For a share of the requests, ServeHTTP draws: a second draw here would change the share.
-	if share < 1 || mode != policy.On {
+	if share < 1 || mode != policy.On { // ServeHTTP draws for the share; a second draw here would change the share
 		return d, false
 	}
 	ex.mode = mode

@@ -36,12 +36,8 @@ type Behind struct {
 	queue  WriteQueue
 	sealer *writebehind.Sealer
 	prefix string
-	// others are the routes of all instances whose writes are or may be in the queue. Learn replaces the slice, which
-	// requests read.
-	others atomic.Pointer[[]*deferring]
-	// known says by the definition of a route whether every instance has had time to learn of the route. Learn replaces
-	// the map, which requests read.
-	known atomic.Pointer[map[string]bool]
+	others atomic.Pointer[[]*deferring]    // routes of all instances whose writes may be queued; Learn replaces the slice
+	known  atomic.Pointer[map[string]bool] // by the definition of a route: every instance has had time to learn of the route
 	// nextLine is the earliest time for the next log line about a queue that does not answer, in Unix nanoseconds.
 	nextLine atomic.Int64
 }

@@ -87,9 +87,7 @@ func takeSubmission(ex *exchange) bool {
 	case len(h["Content-Encoding"]) > 0, kind != "application/json" && !strings.HasSuffix(kind, "+json"):
 		ex.refuse(notJSON)
 		return false
-	// If-Match and If-Unmodified-Since are about a representation. A submission has no representation before the
-	// submission is recorded.
-	case httpcache.ForOrigin(h):
+	case httpcache.ForOrigin(h): // these conditions are about a representation, and a new submission has none
 		ex.refuse(unmetBoard)
 		return false
 	}

@@ -57,8 +57,7 @@ func withoutUnlisted(ex *exchange) *observation {
 	rq.query = query
 	rq.key, rq.url = rq.appendKey(rq.key[:0], rq.r.Header, true)
 	found := ex.p.find(rq, ex.start)
-	// A request that is passed has the query of the client, and no key.
-	rq.query, rq.key = asked, rq.key[:0]
+	rq.query, rq.key = asked, rq.key[:0] // a passed request has the query of the client, and no key
 	if found.use < httpcache.Fresh {
 		return nil
 	}

@@ -17,20 +17,15 @@ import (
 // Config is one generation of the configuration. Once a Proxy has the Config, only the state of routes that changes at
 // run time (route) still changes.
 type Config struct {
-	Table     *policy.Table
-	MaxObject int64 // larger answers are not stored, in bytes
-	// MaxBody is the length of the longest accepted request body, in bytes; 0: any length. Longer bodies are answered
-	// with 413.
-	MaxBody        int64
-	CacheStatusOff bool     // no Cache-Status member is added to answers
-	CacheStatusKey bool     // Cache-Status includes the storage key
-	TagHeaders     []string // response fields that list tags, for requests that no route matches
-	// Behind has the rules of the routes that answer writes before the origin does, by the name of the route.
-	Behind map[string]*writebehind.Rules
-	// Boards has the rules of the routes that keep boards, by the name of the route.
-	Boards map[string]*api.Route
-	// Trusted are the peers whose X-Forwarded-* and Forwarded fields the proxy believes.
-	Trusted []netip.Prefix
+	Table          *policy.Table
+	MaxObject      int64                         // larger answers are not stored, in bytes
+	MaxBody        int64                         // longer request bodies are answered with 413, in bytes; 0: any length
+	CacheStatusOff bool                          // no Cache-Status member is added to answers
+	CacheStatusKey bool                          // Cache-Status includes the storage key
+	TagHeaders     []string                      // response fields that list tags, for requests that no route matches
+	Behind         map[string]*writebehind.Rules // rules of the routes that queue writes, by the name of the route
+	Boards         map[string]*api.Route         // rules of the routes that keep boards, by the name of the route
+	Trusted        []netip.Prefix                // peers whose X-Forwarded-* and Forwarded the proxy believes
 	// Anew names routes that start without copies, even if their copies in the generation before would still be valid.
 	Anew []string
 	// Blind reports whether changes in the API's database may have been missed (policy.Route.FeedDownTTL); nil: no database is watched.
@@ -83,18 +78,15 @@ type route struct {
 	behind   *writebehind.Rules // nil: the origin answers writes to the route
 	boards   *api.Route         // nil: the route keeps no boards
 
-	// differences limits the log lines about answers that a copy would have given differently.
-	differences observe.Throttle
-	// cookies limits the log lines about cookies that clients would not get.
-	cookies observe.Throttle
+	differences observe.Throttle // limits log lines about answers that a copy would have given differently
+	cookies     observe.Throttle // limits log lines about cookies that clients would not get
 }
 
 // modeOverride is a mode set at run time.
 type modeOverride struct {
-	mode policy.Mode
-	// share is the share of the requests for which mode is in force, above 0 and at most 1.
-	share float64
-	by    string // the operator who set the mode
+	mode  policy.Mode
+	share float64 // of the requests for which mode is in force; above 0, at most 1
+	by    string  // the operator who set the mode
 	since time.Time
 	until time.Time // zero: without end
 }
