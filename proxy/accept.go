@@ -59,7 +59,7 @@ func acceptWrite(ex *exchange, d *decision) {
 	}
 	own := ownKey(&ex.request)
 	others := slices.DeleteFunc(b.names(&ex.request), func(name string) bool { return name == own })
-	if len(others) > 0 { // names by an earlier configuration or another instance
+	if len(others) > 0 { // names from an earlier configuration or from another instance
 		if refused := b.await(ex.r.Context(), b.keysOf(others), ex.route.behind.Patience); refused != nil {
 			refuseLater(ex, *refused)
 			return
@@ -80,7 +80,8 @@ func acceptWrite(ex *exchange, d *decision) {
 	acknowledge(ex, receipt)
 }
 
-// takeIn receives the body of a write, and reports whether the write can be accepted. If not, the client has been sent a refusal.
+// takeIn receives the body of a write, and reports whether the write can be accepted. If not, the client has been sent
+// a refusal.
 func takeIn(ex *exchange) bool {
 	limit := ex.route.behind.MaxBody
 	if ex.r.ContentLength > limit {

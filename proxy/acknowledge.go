@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// leastPatience is how long an attempt may take even if no instance can hold a lease any more.
+	// leastPatience is the least time that an attempt has, even if no instance can hold a lease any more.
 	leastPatience = 100 * time.Millisecond
 	// liftTimeout bounds the removal of a fence after a write that has changed nothing. The removal waits for no other
 	// instance.

@@ -29,15 +29,15 @@ type WriteQueue interface {
 // is safe for concurrent use.
 //
 // Invariant: if write A was accepted before write B with the same key arrived, B does not reach the origin before A,
-// whatever the route, mode and instance of either. So before a write that may have queued writes before it is sent, the
-// proxy asks the queue, and refuses the write if the queue does not answer.
+// whatever the route, mode and instance of either. So the proxy asks the queue before sending a write that may have to
+// wait, and refuses the write if the queue does not answer.
 type Behind struct {
 	p      *Proxy
 	queue  WriteQueue
 	sealer *writebehind.Sealer
 	prefix string
-	others atomic.Pointer[[]*deferring]    // routes of all instances whose writes may be queued; Learn replaces the slice
-	known  atomic.Pointer[map[string]bool] // by the definition of a route: every instance has had time to learn of the route
+	others atomic.Pointer[[]*deferring]    // routes of all instances whose writes are or may be queued; see Learn
+	known  atomic.Pointer[map[string]bool] // by a route's definition: every instance has had time to learn; see Learn
 	// nextLine is the earliest time for the next log line about a queue that does not answer, in Unix nanoseconds.
 	nextLine atomic.Int64
 }
@@ -69,6 +69,9 @@ const routeSettles = 3 * time.Second
 // Learn replaces the definitions that all instances have published. The map all has, for each definition, the time
 // since the definition was published. Learn logs and leaves out a definition that cannot be read: other writes then do
 // not wait for writes queued by that definition.
+//
+// One goroutine of the instance calls Learn. Requests read others and known at the same time, and so Learn stores new
+// values instead of changing the old ones.
 func (b *Behind) Learn(all map[string]time.Duration) {
 	var others []*deferring
 	known := map[string]bool{}

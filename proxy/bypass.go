@@ -28,9 +28,9 @@ func (rq *request) bypassFor(why policy.Reason) bypass {
 	return bypass{}
 }
 
-// passUnlisted passes a request of an observed route that goes past the cache because of unlisted header fields, and compares the origin's
-// answer with the copy for requests without these fields. The comparison shows operators whether the fields may be ignored. The answer is not
-// stored, since it may depend on the fields.
+// passUnlisted passes a request of an observed route that goes past the cache because of unlisted header fields, and
+// compares the answer of the origin with the copy for requests without these fields. The comparison shows operators
+// whether the fields may be ignored. The answer may depend on the fields, and so is not stored.
 func (ex *exchange) passUnlisted(d *decision) {
 	o := withoutUnlisted(ex)
 	if o == nil {

@@ -28,7 +28,8 @@ type Config struct {
 	Trusted        []netip.Prefix                // peers whose X-Forwarded-* and Forwarded the proxy believes
 	// Anew names routes that start without copies, even if their copies in the generation before would still be valid.
 	Anew []string
-	// Blind reports whether changes in the API's database may have been missed (policy.Route.FeedDownTTL); nil: no database is watched.
+	// Blind reports whether changes in the API's database may have been missed (policy.Route.FeedDownTTL); nil: no
+	// database is watched.
 	Blind      func(now time.Time) bool
 	routes     map[*policy.Route]*route
 	byName     map[string]*route
