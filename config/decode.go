@@ -149,7 +149,8 @@ func dictionaryOf[T any](d *decoder, n *yaml.Node, path string, each *form) (map
 	return all, true
 }
 
-// list reads a list of texts. A text that scalar refuses stays in the list, and its path is spoiled.
+// list reads a list of texts. A refused text stays in the list as an empty one, and its place is spoiled: rules look up
+// refusals by the position in the list.
 func (d *decoder) list(n *yaml.Node, path string) ([]string, bool) {
 	if n.Kind != yaml.SequenceNode {
 		d.spoil(path, "is %s; write a list: [a, b]", kindOf(n))
@@ -159,12 +160,14 @@ func (d *decoder) list(n *yaml.Node, path string) ([]string, bool) {
 	for i, item := range n.Content {
 		at := index(path, i)
 		item, ok := d.resolve(item, at)
-		if !ok {
-			continue
+		text := ""
+		if ok {
+			if text, ok = d.scalar(item, at); ok && text == "" {
+				d.spoil(at, "is empty; write a value or remove the entry")
+			}
 		}
-		text, ok := d.scalar(item, at)
-		if ok && text == "" {
-			d.spoil(at, "is empty; write a value or remove the entry")
+		if d.nodes > maxNodes {
+			break // the file unfolds to too much, which was said
 		}
 		items = append(items, text)
 	}

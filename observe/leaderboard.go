@@ -29,7 +29,7 @@ type Leaderboard struct {
 // may be called once.
 func (m *Metrics) Leaderboard(read func() *HeldBoards) *Leaderboard {
 	l := &Leaderboard{
-		submissions: counters("leaderboard_submissions_total", "Submissions: recorded, repeated (the key was known), refused (4xx) or failed (503).", "route", "result"),
+		submissions: counters("leaderboard_submissions_total", "Submissions: recorded, repeated (the key was known), refused by the rules of the board (409, 422) or failed (503).", "route", "result"),
 		submit:      histograms("leaderboard_submit_seconds", "Time from a submission to its acknowledgement.", boardBuckets, "route"),
 		read:        histograms("leaderboard_read_seconds", "Time of a read of a board.", boardBuckets, "route"),
 		freshness:   histograms("leaderboard_view_age_seconds", "Age of what a read showed, since the records were asked: what was acknowledged before is in it.", boardBuckets, "route"),

@@ -30,6 +30,13 @@ func (t *Throttle) Rest(now time.Time) (skipped int) {
 	return skipped
 }
 
+// Idle reports whether the minute of the last event that passed is over, and all events that did not pass were told.
+func (t *Throttle) Idle(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return now.Sub(t.began) >= throttleSpan && t.skipped == 0
+}
+
 // Pass reports whether an event may pass. For an event that may, skipped is the number of events held back since the
 // last event that passed.
 func (t *Throttle) Pass(now time.Time) (ok bool, skipped int) {

@@ -91,6 +91,8 @@ func PlanRequest(r *Route, mode Mode, a Asked, selected []string) (Action, Reaso
 		return PassAction, ModeOff
 	case !a.Question && req.Method != http.MethodGet && req.Method != http.MethodHead:
 		return PassAction, methodOther
+	case r.Policy == Leaderboard && mode == Observe:
+		return PassAction, Observed
 	case !r.Caches:
 		return PassAction, routeBypass
 	case a.Question:

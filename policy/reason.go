@@ -10,7 +10,7 @@ const (
 	// Why the request itself went past the cache.
 
 	NoRoute         // no route matches
-	Observed        // the route is observed, and a copy would have answered
+	Observed        // the route is observed, and a copy or a board would have answered
 	UncleanPath     // empty, dot or dot-dot segments: no route is tried
 	routeBypass     // the route's policy is bypass
 	ModeOff         // the route is switched off

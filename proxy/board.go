@@ -180,12 +180,15 @@ func submit(ex *exchange, d *decision, board string, permit api.Permit) {
 	sendBoard(ex, http.StatusOK, a.Body)
 }
 
-// countSubmission counts a submission by its result. Exactly one of a and err is nil.
+// countSubmission counts, by its result, a submission to which the rules of the board were applied. Exactly one of a and
+// err is nil.
 func countSubmission(ex *exchange, a *api.Answer, err error) {
 	result, count := "recorded", 1
 	switch refused, is := errors.AsType[*api.Refusal](err); {
-	case is && refused.Code < 500:
+	case is && (refused.Code == http.StatusUnprocessableEntity || refused.Code == http.StatusConflict):
 		result = "refused"
+	case is && refused.Code < 500: // for its form or for want of permission, as takeSubmission and permitted refuse without a count
+		return
 	case err != nil:
 		result = "failed"
 	case a.Repeated:

@@ -34,13 +34,21 @@ func newBoardRig(t *testing.T, backend http.HandlerFunc, records leaderboard.Rec
 			t.Fatal(err)
 		}
 	}
-	r := routeFor(t, "scores", func(r *policy.Route) { r.Policy, r.Caches, r.Board = policy.Leaderboard, false, template(t, "{game}") },
+	r := routeFor(t, "scores", func(r *policy.Route) { r.Policy, r.Board = policy.Leaderboard, template(t, "{game}") },
 		"POST /games/{game}/scores", "GET /games/{game}/leaderboard")
 	o := rigOptions{desk: api.NewDesk(records, time.Second), boards: map[string]*api.Route{"scores": b}}
 	if change != nil {
 		change(b, r, &o)
 	}
-	return &behindRig{newRig(t, backend, o, r), nil}
+	rig := newRig(t, backend, o, r)
+	rig.proxy.boards.metrics = rig.metrics.Leaderboard(func() *observe.HeldBoards { return &observe.HeldBoards{} })
+	return &behindRig{rig, nil}
+}
+
+// counted is how many submissions were counted, with a result or with any.
+func (b *behindRig) counted(result string) int {
+	b.t.Helper()
+	return count(b.t, b.metrics, "cacheproxy_leaderboard_submissions_total", result)
 }
 
 func (b *behindRig) submit(game, body string, header ...string) answer {
@@ -101,7 +109,7 @@ func TestBoard(t *testing.T) {
 	}
 }
 
-// Of what is refused nothing is recorded, and the upstream does not see it.
+// Of what is refused nothing is recorded, and the upstream does not see it. What the rules of the board refuse is counted, and nothing else.
 func TestBoardRefuses(t *testing.T) {
 	b := newBoardRig(t, untouched(t), nil, nil)
 	b.submit("chess", `{"player": "ada", "score": 7}`)
@@ -116,10 +124,18 @@ func TestBoardRefuses(t *testing.T) {
 		`[{"player": "x", "score": 1}, {"player": "x", "score": 1}, {"player": "x", "score": 1}, {"player": "x", "score": 1}]`: 413,
 		strings.Repeat(" ", api.MaxBody+1): 413,
 	} {
+		counted, ruled := b.counted(""), 0
+		if want == 422 {
+			ruled = 1
+		}
 		if a := b.submit("chess", body, "Accept", "application/json"); a.status != want || a.header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%.60q: %d %s, want %d", body, a.status, a.body, want)
 		}
+		if n := b.counted("") - counted; n != ruled {
+			t.Errorf("%.60q: %d were counted, want %d", body, n, ruled)
+		}
 	}
+	counted := b.counted("")
 	for name, c := range map[string]struct {
 		a    answer
 		want int
@@ -142,9 +158,13 @@ func TestBoardRefuses(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", name, c.a.status, c.a.body, c.want)
 		}
 	}
+	if n := b.counted("") - counted; n > 0 {
+		t.Errorf("%d were counted for their form", n)
+	}
 	b.submit("go", `{"player": "x", "score": 1}`)
-	if a := b.submit("third", `{"player": "x", "score": 1}`); a.status != 409 {
-		t.Errorf("one board too many: %d %s", a.status, a.body)
+	counted = b.counted("refused")
+	if a := b.submit("third", `{"player": "x", "score": 1}`); a.status != 409 || b.counted("refused") != counted+1 {
+		t.Errorf("one board too many: %d %s, %d were counted", a.status, a.body, b.counted("refused")-counted)
 	}
 	if after := b.do("GET", "/games/chess/leaderboard").body; after != before {
 		t.Errorf("what was refused has changed the board: %s", after)
@@ -206,6 +226,9 @@ func TestBoardAuthorize(t *testing.T) {
 	}
 	if a := b.submit("chess", `{"player": "bob", "score": 7}`, "Authorization", "Bearer ada"); a.status != 403 {
 		t.Errorf("as another player: %d %s", a.status, a.body)
+	}
+	if n := b.counted(""); n != 3 {
+		t.Errorf("%d submissions were counted, of 3 that were allowed", n)
 	}
 	a := b.do("GET", "/games/chess/leaderboard", "Authorization", "Bearer ada")
 	if a.status != 200 || a.header.Get("Cache-Control") != "private, no-cache" || strings.Contains(a.body, "bob") {
@@ -302,11 +325,17 @@ func TestBoardModes(t *testing.T) {
 	status = 400
 	submit("bob")
 	status = 200
-	if a := b.do("GET", "/games/chess/leaderboard"); a.body != "the upstream's" {
-		t.Errorf("a read: %s", a.body)
+	if a := b.do("GET", "/games/chess/leaderboard"); a.body != "the upstream's" || a.header.Get("Cache-Status") != "cacheproxy; fwd=bypass; fwd-status=200; detail=observe" {
+		t.Errorf("a read: %s %v", a.body, a.header)
+	}
+	if e, err := b.proxy.Explain("GET", "http://h/games/chess/leaderboard", http.Header{}); err != nil || e.Decision != "pass" || e.Reason != "observe" {
+		t.Errorf("%+v %v", e, err)
 	}
 	setMode(t, b, policy.Off)
 	submit("eve")
+	if a := b.do("GET", "/games/chess/leaderboard"); !strings.HasSuffix(a.header.Get("Cache-Status"), "detail=mode-off") {
+		t.Errorf("a read while it is off: %v", a.header)
+	}
 	setMode(t, b, policy.On)
 	if a := b.do("GET", "/games/chess/leaderboard"); a.status != 200 || !strings.Contains(a.body, "ada") || strings.Contains(a.body, "bob") || strings.Contains(a.body, "eve") {
 		t.Errorf("switched on: %d %s", a.status, a.body)

@@ -33,7 +33,7 @@ type Explanation struct {
 	Mode      string   `json:"mode"`
 	ModeShare string   `json:"mode_share,omitempty"` // of the requests; the decision is for one of these
 	Upstream  string   `json:"upstream"`
-	Decision  string   `json:"decision"` // hit, stale, miss, pass, write, queued, error
+	Decision  string   `json:"decision"` // hit, stale, miss, pass, write, queued, board, error
 	Reason    string   `json:"reason,omitempty"`
 	// CacheStatus is the text of Cache-Status, without the parts that depend on the answer of the upstream.
 	CacheStatus string `json:"cache_status"`
@@ -65,8 +65,8 @@ type Explanation struct {
 // Copy is the state of a stored copy.
 type Copy struct {
 	Status      int      `json:"status"`
-	State       string   `json:"state"`  // fresh, stale and so on, by its lifetime
-	Ledger      string   `json:"ledger"` // valid, soft-purged, fenced or purged
+	State       string   `json:"state"`  // fresh, stale and so on, by the lifetime
+	Ledger      string   `json:"ledger"` // valid, soft-purged, unconfirmed, fenced or purged
 	Age         string   `json:"age"`
 	TTL         string   `json:"ttl"`
 	StaleWhile  string   `json:"stale_while_revalidate,omitempty"`

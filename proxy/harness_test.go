@@ -204,7 +204,7 @@ func routeFor(t testing.TB, name string, change func(*policy.Route), patterns ..
 
 // decide sets what the configuration sets for the route's policy.
 func decide(r *policy.Route) {
-	r.Caches = r.Policy != policy.Bypass
+	r.Caches = r.Policy != policy.Bypass && r.Policy != policy.Leaderboard
 	r.RefusesReads = r.Policy == policy.ReadThrough
 	r.FencesWrites = r.Policy == policy.WriteThrough
 	r.RefusesWrites = r.Policy == policy.WriteThrough

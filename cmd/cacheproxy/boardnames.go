@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -23,7 +24,9 @@ type boardNames struct {
 
 // boardValue describes the value of a placeholder.
 type boardValue struct {
-	where *regexp.Regexp // nil: any
+	name  string         // the wildcard's
+	where *regexp.Regexp // matches whole values; nil: any
+	said  string         // where, as written in the route
 	rest  bool           // the rest of a path, with slashes
 }
 
@@ -46,26 +49,35 @@ func namesOf(r *policy.Route) (n boardNames) {
 	n.form = regexp.MustCompile(`(?s)\A` + form.String() + `\z`)
 	for _, p := range r.Board.Placeholders() {
 		rest := slices.ContainsFunc(r.Patterns, func(is policy.Pattern) bool { return strings.Contains(is.String(), "{"+p.Name+"...}") })
-		n.values = append(n.values, boardValue{r.Where[p], rest})
+		v := boardValue{name: p.Name, rest: rest}
+		if re := r.Where[p]; re != nil {
+			v.where, v.said = regexp.MustCompile(`\A(?:`+re.String()+`)\z`), re.String() // as the table matches the condition
+		}
+		n.values = append(n.values, v)
 	}
 	return n
 }
 
-// reached reports whether a request can be about a board of that name. Where values follow each other without a
-// separator, reached tries one way to split them.
-func (n boardNames) reached(name string) bool {
+// unreached returns the reason for which no request can be about a board of that name; empty: a request can. Where
+// values follow each other without a separator, unreached tries one way to split them.
+func (n boardNames) unreached(name string) string {
 	const longest = 256 // the proxy's own bound
+	form := fmt.Sprintf("the route has leaderboard.board: %s, of at most %d bytes", n.template, longest)
 	found := n.form.FindStringSubmatch(name)
 	if found == nil || len(name) > longest || !utf8.ValidString(name) {
-		return false
+		return form
 	}
 	for i, text := range found[1:] {
 		text, err := url.PathUnescape(text)
-		if is := n.values[i]; err != nil || !is.clean(text) || is.where != nil && !is.where.MatchString(text) {
-			return false
+		is := n.values[i]
+		if err != nil || !is.clean(text) {
+			return form
+		}
+		if is.where != nil && !is.where.MatchString(text) {
+			return fmt.Sprintf("the route has where: {%s: %q}, which %q does not match as a whole", is.name, is.said, text)
 		}
 	}
-	return true
+	return ""
 }
 
 // clean reports whether a clean path can have the value. The proxy wants clean paths of requests for boards.

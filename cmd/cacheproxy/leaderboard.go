@@ -215,25 +215,16 @@ func (r boardRecords) export(ctx context.Context, b *api.Route, out *json.Encode
 			}
 			continue
 		}
-		buckets, err := r.Buckets(ctx, b.Rules, board)
-		if err != nil {
-			return err
-		}
-		for _, bucket := range buckets {
-			for from := 0; ; from += pageSize {
-				page, err := r.Members(ctx, b.Rules, bucket, from, pageSize)
-				if err != nil {
+		err := r.Held(ctx, b.Rules, board, pageSize, func(_ leaderboard.Bucket, page []leaderboard.Member) error {
+			for _, m := range page {
+				if err := print(m.Player, m.Score, m.At); err != nil {
 					return err
 				}
-				for _, m := range page {
-					if err := print(m.Player, m.Score, m.At); err != nil {
-						return err
-					}
-				}
-				if len(page) < pageSize {
-					break
-				}
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -284,8 +275,8 @@ func readScores(in io.Reader, b *api.Route, names boardNames, before time.Time) 
 		case line.Board == "" || len(line.Score) == 0 || line.At.IsZero():
 			return s, fmt.Errorf("line %d lacks board, score or at; write {\"board\": \"chess\", \"player\": \"ada\", \"score\": 7, \"at\": %q}", number, now.UTC().Format(time.RFC3339))
 		}
-		if !names.reached(line.Board) {
-			return s, fmt.Errorf("line %d: no request is about board %q: the route has leaderboard.board: %s, of at most 256 bytes", number, line.Board, names.template)
+		if why := names.unreached(line.Board); why != "" {
+			return s, fmt.Errorf("line %d: no request is about board %q: %s", number, line.Board, why)
 		}
 		of, err := b.Check(line.Player, string(line.Score))
 		if err != nil {

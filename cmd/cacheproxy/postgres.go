@@ -35,7 +35,7 @@ schema leaderboard_archive. Run it again after each
 change of postgres.feeds, before instances get the new file, and whenever a table was made anew, or has got or lost a partition.`,
 	}
 	uninstall := pgSubcommand("uninstall", pgUninstall, "Take away all that install has made", `Take away all that install has made, and nothing else: in one transaction, and then, with source: logical, the slot and the
-publication. Instances that have feeds are blind then. The archive of leaderboards stays, unless --archive is given: then it is gone, with all scores in it.`)
+publication, each where the role may: it says what is left, and which role takes that away. Instances that have feeds are blind then. The archive of leaderboards stays, unless --archive is given: then it is gone, with all scores in it.`)
 	uninstall.Flags().Bool("archive", false, "take away the archive of leaderboards too, with all scores in it")
 	cmd.AddCommand(
 		pgSubcommand("plan", pgPlan, "Print the SQL that install would run", `Print the SQL that install would run: exactly that, as a script for psql. Nothing is changed. Without anything to do it prints a
@@ -128,15 +128,14 @@ func pgUninstall(cmd *cobra.Command, _ string, s *config.Snapshot, conn *pgx.Con
 		nothing = "nothing but the archive of leaderboards is installed in " + s.Postgres.Shown() + "; --archive takes it away, with all scores in it"
 	}
 	steps, err := postgres.Remove(cmd.Context(), conn, parts...)
-	if err == nil && s.Postgres.Slot != "" {
-		var slot []postgres.Step
-		slot, err = postgres.RemoveLogical(cmd.Context(), conn, s.Postgres.Logical)
-		steps = append(steps, slot...)
+	if s.Postgres.Slot != "" { // also where this role may not take away the rest, which another one can do
+		slot, left := postgres.RemoveLogical(cmd.Context(), conn, s.Postgres.Logical)
+		steps, err = append(steps, slot...), errors.Join(err, left)
 	}
-	if err != nil {
+	if err != nil && len(steps) == 0 {
 		return err
 	}
-	return printDone(cmd.OutOrStdout(), steps, nothing)
+	return errors.Join(printDone(cmd.OutOrStdout(), steps, nothing), err)
 }
 
 // openDatabase connects to the database of a file, or to the database and role of url.

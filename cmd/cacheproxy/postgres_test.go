@@ -166,7 +166,7 @@ func TestPgLogical(t *testing.T) {
 	if out, _ := run(t, checkCommand(), file, "--live"); !strings.Contains(out, "slot cacheproxy, publication cacheproxy") || !strings.Contains(out, "max_slot_wal_keep_size") || strings.Contains(out, "postgres: ") {
 		t.Errorf("check --live: %s", out)
 	}
-	expect("DROP PUBLICATION", "uninstall", file, "--url", url)
+	uninstallAsBoth(t, expect, file, as("owner"))
 	psql, err := exec.LookPath("psql")
 	if err != nil {
 		t.Skip("psql is not installed")
@@ -177,6 +177,27 @@ func TestPgLogical(t *testing.T) {
 		t.Fatalf("psql: %v\n%s", err, said)
 	}
 	expect("<nil>", "verify", file)
+}
+
+// uninstallAsBoth takes everything away as the two documented roles, in either order, and makes it again in between. Each says what it leaves.
+func uninstallAsBoth(t *testing.T, expect func(want string, args ...string) string, file, owner string) {
+	const slotLeft, publicationLeft = "slot cacheproxy is left", "publication cacheproxy is left: run pg uninstall as its owner, owner (--url)"
+	done := func(want, left string, args ...string) {
+		t.Helper()
+		if out := expect(left, append([]string{"uninstall", file}, args...)...); !strings.Contains(out, want) {
+			t.Errorf("%q: %s\nwant %q", args, out, want)
+		}
+	}
+	done("pg_drop_replication_slot", publicationLeft)
+	done("", publicationLeft)
+	done("DROP PUBLICATION", "<nil>", "--url", owner)
+	done("nothing is installed", "<nil>", "--url", owner)
+	expect("run pg install as a role with REPLICATION", "install", file, "--url", owner)
+	expect("done: ", "install", file)
+	done("DROP PUBLICATION", slotLeft, "--url", owner)
+	done("", slotLeft, "--url", owner)
+	done("pg_drop_replication_slot", "<nil>")
+	done("nothing is installed", "<nil>")
 }
 
 func TestPgWithoutDatabase(t *testing.T) {

@@ -105,30 +105,56 @@ func attempt(ctx context.Context, conn *pgx.Conn, plan func(context.Context, Que
 	return steps, nil
 }
 
+// needed returns the privilege that the step needs, and that the installing role may lack.
+func (s Step) needed() Privilege {
+	if strings.HasPrefix(s.SQL, "CREATE SCHEMA ") || strings.HasPrefix(s.SQL, "CREATE PUBLICATION ") {
+		return Privilege{Kind: "database", Name: "CREATE"}
+	}
+	return s.needs
+}
+
+// refused reports whether the server refused a statement for want of a privilege (insufficient_privilege).
+func refused(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "42501"
+}
+
+// denies reports whether the server refused a statement for want of a privilege on an object, which begins with its kind.
+func denies(err error, object string) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Message == "permission denied for "+object
+}
+
 // ungranted adds to a refusal of the server the GRANT that is needed. The server names only the first object; ungranted
 // names all.
 func ungranted(ctx context.Context, err error, of Step, steps []Step, conn *pgx.Conn) error {
-	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || pg.Code != "42501" || of.needs.Name == "" {
+	needs := of.needed()
+	if !refused(err) || needs.Name == "" {
 		return err
 	}
 	var role, database, schema string
-	const sql = "SELECT current_user::text, pg_catalog.current_database()::text, coalesce((pg_catalog.parse_ident(nullif($1, '')))[1], '')"
-	if conn.QueryRow(ctx, sql, of.needs.Object).Scan(&role, &database, &schema) != nil {
+	var creates bool
+	const sql = "SELECT current_user::text, pg_catalog.current_database()::text, coalesce((pg_catalog.parse_ident(nullif($1, '')))[1], ''), " +
+		"pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
+	if conn.QueryRow(ctx, sql, needs.Object).Scan(&role, &database, &schema, &creates) != nil {
 		return err
 	}
-	var objects []string
-	for _, s := range steps {
-		if s.needs.Kind == of.needs.Kind && !slices.Contains(objects, s.needs.Object) {
-			objects = append(objects, s.needs.Object)
-		}
-	}
-	grant := of.needs.Name + " ON " + strings.Join(objects, ", ")
-	if of.needs.Kind == "database" {
-		grant = of.needs.Name + " ON DATABASE " + identifier(database)
-	}
-	if pg.Message == "permission denied for schema "+schema { // a table may have "schema" in its name
+	var grant string
+	switch {
+	case needs.Kind == "database" && creates: // the role lacks something else, such as the ownership of a table
+		return err
+	case needs.Kind == "database":
+		grant = needs.Name + " ON DATABASE " + identifier(database)
+	case denies(err, "schema "+schema): // a table may have "schema" in its name
 		grant = "USAGE ON SCHEMA " + identifier(schema)
+	default:
+		var objects []string
+		for _, s := range steps {
+			if s.needs.Kind == needs.Kind && !slices.Contains(objects, s.needs.Object) {
+				objects = append(objects, s.needs.Object)
+			}
+		}
+		grant = needs.Name + " ON " + strings.Join(objects, ", ")
 	}
 	return fmt.Errorf("%w; have an owner or a superuser run GRANT %s TO %s, or install as another role (--url)", err, grant, identifier(role))
 }
@@ -177,7 +203,7 @@ func planRemoval(ctx context.Context, q Querier) ([]Step, error) {
 
 // Remove removes everything that install has made, and the given parts with their contents, in one transaction.
 func Remove(ctx context.Context, conn *pgx.Conn, parts ...Part) ([]Step, error) {
-	return run(ctx, conn, func(ctx context.Context, q Querier) ([]Step, error) {
+	steps, err := run(ctx, conn, func(ctx context.Context, q Querier) ([]Step, error) {
 		steps, err := planRemoval(ctx, q)
 		for _, part := range parts {
 			if err != nil {
@@ -189,4 +215,8 @@ func Remove(ctx context.Context, conn *pgx.Conn, parts ...Part) ([]Step, error) 
 		}
 		return steps, err
 	})
+	if refused(err) {
+		return nil, fmt.Errorf("%w; the schemas stay: run pg uninstall as the role that has installed (--url)", err)
+	}
+	return steps, err
 }

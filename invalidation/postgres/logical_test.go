@@ -123,11 +123,15 @@ func TestLogicalRefused(t *testing.T) {
 func TestLogicalRoles(t *testing.T) {
 	d := newDatabase(t, "DROP ROLE IF EXISTS seller", "DROP ROLE IF EXISTS reader", "CREATE ROLE seller", "CREATE ROLE reader REPLICATION", "CREATE TABLE product (id int PRIMARY KEY)",
 		"ALTER TABLE product OWNER TO seller")
-	d.do("GRANT CREATE ON DATABASE " + one[string](d, "SELECT current_database()::text") + " TO seller")
 	t.Cleanup(func() { d.do("DROP OWNED BY seller, reader", "DROP ROLE seller, reader") })
 	want := d.logically(mapping("product", "p:{id}"))
 	want.Consumer = "reader"
 	seller, reader := d.session("seller"), d.session("reader")
+	grant := "GRANT CREATE ON DATABASE " + identifier(one[string](d, "SELECT current_database()::text")) + " TO \"seller\""
+	if _, err := want.Install(context.Background(), seller.Conn); err == nil || !strings.Contains(err.Error(), grant) {
+		t.Errorf("%v\nwant %s", err, grant)
+	}
+	d.do(grant)
 	if _, err := want.Install(context.Background(), seller.Conn); err == nil || !strings.Contains(err.Error(), "run pg install as a role with REPLICATION") {
 		t.Error(err)
 	}

@@ -121,9 +121,7 @@ func (p *planner) layout() error {
 			wrong = fmt.Sprintf("the installation is of version %d", p.in.version)
 		}
 		for _, sql := range layouts[version] {
-			if sql == createSchema && !p.in.schema {
-				p.steps = append(p.steps, Step{Wrong: wrong, SQL: sql, needs: Privilege{Kind: "database", Name: "CREATE"}})
-			} else if sql != createSchema { // an administrator may have made the schema
+			if sql != createSchema || !p.in.schema { // an administrator may have made the schema
 				p.step(wrong, sql)
 			}
 		}

@@ -296,6 +296,9 @@ func TestLeastPrivilege(t *testing.T) {
 	if steps, err := want.Plan(context.Background(), asConsumer.Conn); err != nil || len(steps) == 0 || !strings.Contains(steps[0].Wrong, "may not write to cacheproxy.outbox") {
 		t.Errorf("of a writer: %v %v", steps, err)
 	}
+	if _, err := Remove(context.Background(), asConsumer.Conn); err == nil || !strings.Contains(err.Error(), "run pg uninstall as the role that has installed") {
+		t.Errorf("of the consumer: %v", err)
+	}
 	if _, err := Remove(context.Background(), asInstaller.Conn); err != nil {
 		t.Error(err)
 	}

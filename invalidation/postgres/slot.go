@@ -162,28 +162,36 @@ func (want *Installation) Warnings(ctx context.Context, conn *pgx.Conn) ([]strin
 	return nil, nil
 }
 
-// RemoveLogical drops a slot and a publication. The replica identity of the tables (REPLICA IDENTITY) stays: nobody
-// knows what it was before.
+// RemoveLogical drops a slot and a publication, and returns the steps that it ran. Two roles may share the work: one
+// with REPLICATION drops the slot, and the owner of the publication drops that, in either order. The error says what is
+// left, and which role may drop it. The replica identity of the tables (REPLICA IDENTITY) stays: nobody knows what it
+// was before.
 func RemoveLogical(ctx context.Context, conn *pgx.Conn, l Logical) (done []Step, err error) {
 	const wrong = "is installed"
 	is, err := readSlot(ctx, conn, l.Slot)
 	if err != nil {
 		return nil, err
 	}
-	if is != nil && is.Plugin == "pgoutput" {
-		done = append(done, Step{Wrong: wrong, SQL: dropSlot(l.Slot)})
-	}
-	published, err := list[bool](ctx, conn, publicationSQL, pgx.RowTo, l.Publication)
+	owners, err := list[string](ctx, conn, `SELECT pg_catalog.pg_get_userbyid(pubowner)::text FROM pg_catalog.pg_publication WHERE pubname = $1`, pgx.RowTo, l.Publication)
 	if err != nil {
 		return nil, err
 	}
-	if len(published) > 0 {
-		done = append(done, Step{Wrong: wrong, SQL: "DROP PUBLICATION " + identifier(l.Publication)})
-	}
-	for _, s := range done {
-		if err := exec(ctx, conn, s.SQL); err != nil {
-			return nil, fmt.Errorf("run %s: %w", s.SQL, err)
+	var left []error
+	drop := func(sql, advice string) {
+		switch err := exec(ctx, conn, sql); {
+		case err == nil:
+			done = append(done, Step{Wrong: wrong, SQL: sql})
+		case refused(err):
+			left = append(left, fmt.Errorf("run %s: %w; %s", sql, err, advice))
+		default:
+			left = append(left, fmt.Errorf("run %s: %w", sql, err))
 		}
 	}
-	return done, nil
+	if is != nil && is.Plugin == "pgoutput" {
+		drop(dropSlot(l.Slot), "slot "+l.Slot+" is left, and keeps the write-ahead log: run pg uninstall as a role with REPLICATION, such as that of postgres.url, without --url")
+	}
+	for _, owner := range owners { // one at most
+		drop("DROP PUBLICATION "+identifier(l.Publication), "publication "+l.Publication+" is left: run pg uninstall as its owner, "+owner+" (--url)")
+	}
+	return done, errors.Join(left...)
 }

@@ -416,7 +416,7 @@ func owed(t *testing.T, r *Records) {
 	if rest := owed(); len(rest) != len(closed)-1 {
 		t.Errorf("%+v", rest)
 	}
-	if kept, err := r.Buckets(t.Context(), rules, "b"); err != nil || len(kept) != len(closed) {
+	if kept, err := r.buckets(t.Context(), rules, r.book.reading(rules), "b"); err != nil || len(kept) != len(closed) {
 		t.Errorf("%+v, %v", kept, err)
 	}
 	if members, err := r.Members(t.Context(), rules, last, 0, 10); err != nil || len(members) != 1 {

@@ -48,10 +48,10 @@ redis.call('HDEL', b .. 'b', ARGV[2])
 return {'OK'}
 `)
 
-// bucketsScript lists the buckets of a board. Reply: OK, the board's clock, and start and end of each; AGAIN as in
-// submitScript
-var bucketsScript = durable.NewScript(prelude, rotation, `
-if not born then return {'OK', text(now)} end
+// bucketsScript lists the buckets of a board. Reply: OK, the board's clock, and start and end of each; NONE if the board
+// does not exist; AGAIN as in submitScript; LOADING as in readScript
+var bucketsScript = durable.NewScript(prelude, rotation, foreign, `
+if not born then return {'NONE'} end
 if not rotate() then return {'AGAIN'} end
 local reply, seen = {'OK', text(now)}, {}
 for _, key in ipairs({bs, owed}) do

@@ -60,7 +60,12 @@ func (r *Records) owed(ctx context.Context, rules *leaderboard.Rules, board stri
 
 // Members reads a page of a bucket, in the order of ranks.
 func (r *Records) Members(ctx context.Context, rules *leaderboard.Rules, b leaderboard.Bucket, from, most int) ([]leaderboard.Member, error) {
-	reply, err := r.insist(ctx, "members", membersScript, rules, r.book.reading(rules), b.Board, number(b.Start.UnixMicro()), strconv.Itoa(from), strconv.Itoa(from+most-1))
+	return r.members(ctx, rules, r.book.reading(rules), b, from, most)
+}
+
+// members is Members for an incarnation of the records.
+func (r *Records) members(ctx context.Context, rules *leaderboard.Rules, incarnation string, b leaderboard.Bucket, from, most int) ([]leaderboard.Member, error) {
+	reply, err := r.insist(ctx, "members", membersScript, rules, incarnation, b.Board, number(b.Start.UnixMicro()), strconv.Itoa(from), strconv.Itoa(from+most-1))
 	if err != nil {
 		return nil, err
 	}

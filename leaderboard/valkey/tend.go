@@ -72,12 +72,63 @@ func (r *Records) sweepBoard(ctx context.Context, rules *leaderboard.Rules, boar
 	return err
 }
 
-// Buckets returns the buckets of a board that the records hold separately: all buckets of the window where only the
-// first K are kept, and the buckets that the archive lacks. Other boards hold players and not buckets, and have none.
-func (r *Records) Buckets(ctx context.Context, rules *leaderboard.Rules, board string) ([]leaderboard.Bucket, error) {
-	incarnation, _ := r.book.known(rules, board)
-	reply, err := r.insist(ctx, "buckets", bucketsScript, rules, incarnation, board)
+// Held calls each with the buckets of a board that the records hold separately, and with their members, page by page:
+// all buckets of the window where only the first K are kept, and the buckets that the archive lacks. Other boards hold
+// players and not buckets, and have none. ErrLoading says that the board lacks data from the archive.
+//
+// Any process may call Held: an archiver knows the incarnation of the records from Empty, another process does not. So
+// Held asks for the incarnation, and requires this incarnation of every page. If the records are lost meanwhile, Held
+// returns an error, and not a part of the board.
+func (r *Records) Held(ctx context.Context, rules *leaderboard.Rules, board string, size int, each func(leaderboard.Bucket, []leaderboard.Member) error) error {
+	incarnation := ""
+	if rules.Archived {
+		s, err := r.state(ctx, rules, board)
+		if err != nil {
+			return err
+		}
+		if s.loading {
+			return leaderboard.ErrLoading
+		}
+		incarnation = s.incarnation
+	}
+	buckets, err := r.buckets(ctx, rules, incarnation, board)
 	if err != nil {
+		return err
+	}
+	for _, b := range buckets {
+		for from := 0; ; from += size {
+			page, err := r.members(ctx, rules, incarnation, b, from, size)
+			if err != nil {
+				return err
+			}
+			if err := each(b, page); err != nil {
+				return err
+			}
+			if len(page) < size {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// buckets returns the buckets of a board that the records hold separately.
+func (r *Records) buckets(ctx context.Context, rules *leaderboard.Rules, incarnation, board string) ([]leaderboard.Bucket, error) {
+	reply, err := r.insist(ctx, "buckets", bucketsScript, rules, incarnation, board)
+	if errors.Is(err, leaderboard.ErrLoading) { // the records of the route are whole, and this board is not
+		return nil, errors.Join(err, r.fault(ctx, rules, incarnation))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if reply[0] == "NONE" {
+		if !rules.Archived {
+			return nil, nil
+		}
+		s, err := r.state(ctx, rules, board)
+		if err == nil && s.live { // the board was lost
+			err = errors.Join(leaderboard.ErrLoading, r.fault(ctx, rules, s.incarnation))
+		}
 		return nil, err
 	}
 	if len(reply)%2 != 0 {

@@ -39,6 +39,8 @@ type connection struct {
 	// heading says that net/http has read a head over HTTP/1.1 and no handler has begun; see rejects
 	heading atomic.Bool
 
+	begun bool // net/http was given a byte; only the goroutine that reads uses it
+
 	// lengths and codings look at the bytes that are read. Only the goroutine that reads uses them, one at a time.
 	// That goroutine sets hasLength and hasCoding when they find something. The goroutines of requests read both.
 	lengths, codings     fieldWatch
@@ -154,6 +156,11 @@ func (c *connection) receive(p []byte) (int, error) {
 
 // inspect looks at bytes that net/http is given, and counts them.
 func (c *connection) inspect(p []byte) error {
+	if !c.begun && len(p) > 0 {
+		if c.begun = true; !c.introduced {
+			c.opening(p)
+		}
+	}
 	if err := c.received(len(p)); err != nil {
 		return err
 	}

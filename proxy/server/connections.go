@@ -21,8 +21,10 @@ type Connections struct {
 
 	reclaimed, refused, stalled, flooding, unintroduced, headerless atomic.Uint64 // see Counts
 
-	rejected func(client netip.Addr, status int) // see Options.Rejected; set before the first connection
-	hits     Hits                                // see Options.Hits; set before the first connection
+	// See Options of the same names. Set before the first connection.
+	rejected      func(client netip.Addr, status int)
+	misintroduced func(peer netip.Addr, proxy bool, wrong string)
+	hits          Hits
 
 	headers atomic.Int64 // bytes of headers beyond ownHeader of each connection
 	streams atomic.Int64 // HTTP/2 requests at work
@@ -37,7 +39,7 @@ type Connections struct {
 func NewConnections(l Limits) *Connections {
 	return &Connections{
 		limits: l.withDefaults(), open: map[*connection]struct{}{}, clients: map[netip.Addr]int{}, changed: make(chan struct{}, 1),
-		rejected: func(netip.Addr, int) {},
+		rejected: func(netip.Addr, int) {}, misintroduced: func(netip.Addr, bool, string) {},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,10 @@ const maxIntroduction = 536
 // maxLine is the longest introduction of version 1, including its end (PROXY protocol §2.1).
 const maxLine = 107
 
-const signature = "\r\n\r\n\x00\r\nQUIT\n" // of version 2 (§2.2)
+const (
+	signature = "\r\n\r\n\x00\r\nQUIT\n" // begins version 2 (§2.2)
+	line      = "PROXY "                 // begins version 1
+)
 
 var (
 	errNotIntroduced = errors.New("read PROXY header: malformed, or none")
@@ -35,7 +39,7 @@ func parseIntroduction(b []byte) (in introduction, n int, err error) {
 	switch {
 	case begins(b, signature):
 		return parseBinary(b)
-	case begins(b, "PROXY "):
+	case begins(b, line):
 		return parseLine(b)
 	default:
 		return in, 0, errNotIntroduced
@@ -129,31 +133,70 @@ func (c *connection) introduce() error {
 		return nil
 	}
 	c.introducing.Do(func() {
-		if c.notIntroduced = c.readIntroduction(); c.notIntroduced != nil && !errors.Is(c.notIntroduced, net.ErrClosed) {
-			c.all.unintroduced.Add(1)
-			_ = c.drop()
+		var buf [maxIntroduction]byte
+		n, err := c.readIntroduction(&buf)
+		if c.notIntroduced = err; err == nil || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		c.all.unintroduced.Add(1)
+		_ = c.drop()
+		if wrong := faultOf(buf[:n], err); wrong != "" {
+			c.all.misintroduced(addrOf(c.Conn.RemoteAddr()), true, wrong)
 		}
 	})
 	return c.notIntroduced
 }
 
-func (c *connection) readIntroduction() error {
-	if err := c.Conn.SetReadDeadline(time.Now().Add(c.all.limits.ReadHeaderTimeout)); err != nil {
-		return err
+// faultOf says for the log why b, which a proxy has sent, is no introduction. Empty: the proxy closed the connection
+// without sending a byte, as checks of a balancer do. No content of b is told: requests are personal.
+func faultOf(b []byte, err error) string {
+	switch late := errors.Is(err, os.ErrDeadlineExceeded); {
+	case late && len(b) == 0:
+		return "nothing came within read_header_timeout"
+	case len(b) == 0:
+		return ""
+	case late:
+		return "the PROXY header was not complete within read_header_timeout"
+	case !errors.Is(err, errNotIntroduced):
+		return "the connection ended in the PROXY header"
+	case begins(b, signature):
+		return "the PROXY header, of version 2, is malformed or longer than " + strconv.Itoa(maxIntroduction) + " bytes"
+	case begins(b, line):
+		return "the PROXY header, of version 1, is malformed"
+	case b[0] == handshake:
+		return "TLS began without a PROXY header before it"
 	}
-	var buf [maxIntroduction]byte
-	for n := 0; ; {
+	return "something else came in place of a PROXY header, such as a request"
+}
+
+// handshake is the type of the first record of TLS (RFC 8446 §5.1).
+const handshake = 22
+
+// opening looks at the first bytes from a peer that is not among the proxies. An introduction from such a peer is
+// malformed HTTP or TLS, and nothing in the answer would say why.
+func (c *connection) opening(p []byte) {
+	if v1 := len(p) >= len(line) && begins(p, line); v1 || len(p) >= len(signature) && begins(p, signature) {
+		c.all.misintroduced(addrOf(c.Conn.RemoteAddr()), false, "a PROXY header came from a peer that is not in proxy_protocol")
+	}
+}
+
+// readIntroduction reads into buf, and returns how many bytes it has read.
+func (c *connection) readIntroduction(buf *[maxIntroduction]byte) (n int, err error) {
+	if err := c.Conn.SetReadDeadline(time.Now().Add(c.all.limits.ReadHeaderTimeout)); err != nil {
+		return 0, err
+	}
+	for {
 		m, err := c.Conn.Read(buf[n:])
 		n += m
 		in, read, malformed := parseIntroduction(buf[:n])
 		switch {
 		case malformed == nil:
 			c.ahead = bytes.Clone(buf[read:n])
-			return c.takeOver(in)
+			return n, c.takeOver(in)
 		case !errors.Is(malformed, errIncomplete):
-			return malformed
+			return n, malformed
 		case err != nil:
-			return err
+			return n, err
 		}
 	}
 }

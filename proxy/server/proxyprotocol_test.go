@@ -259,3 +259,56 @@ func TestIntroducedClientsAreLimited(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 }
+
+// What is wrong with an introduction is told, with the peer, and without what came. A check that closes its connection is not.
+func TestMisintroduced(t *testing.T) {
+	const get = "GET /secret HTTP/1.1\r\nHost: a\r\n\r\n"
+	faults := make(chan string, 1)
+	o := Options{Misintroduced: func(peer netip.Addr, proxy bool, wrong string) { faults <- fmt.Sprint(peer, " ", proxy, " ", wrong) }}
+	limits := Limits{ReadHeaderTimeout: 300 * time.Millisecond}
+	conns, listed := introducedFront(t, limits, o, "127.0.0.0/8")
+	_, other := introducedFront(t, limits, o, "192.0.2.0/24")
+	header := binaryHeader(0x21, 0x11, ends4)
+	for _, c := range []struct {
+		dial func() net.Conn
+		send string
+		ends bool // the peer sends no more
+		want string
+	}{
+		{listed, "PROXY TCP4 192.0.2.256 198.51.100.2 1 2\r\n" + get, false, "127.0.0.1 true the PROXY header, of version 1, is malformed"},
+		{listed, binaryHeader(0x21, 0x12, ends4), false, "127.0.0.1 true the PROXY header, of version 2, is malformed or longer than 536 bytes"},
+		{listed, get, false, "127.0.0.1 true something else came in place of a PROXY header, such as a request"},
+		{listed, "\x16\x03\x01\x02\x00\x01", false, "127.0.0.1 true TLS began without a PROXY header before it"},
+		{listed, "", false, "127.0.0.1 true nothing came within read_header_timeout"},
+		{listed, header[:20], false, "127.0.0.1 true the PROXY header was not complete within read_header_timeout"},
+		{listed, header[:20], true, "127.0.0.1 true the connection ended in the PROXY header"},
+		{other, "PROXY TCP4 192.0.2.1 198.51.100.2 1 2\r\n" + get, false, "127.0.0.1 false a PROXY header came from a peer that is not in proxy_protocol"},
+		{other, header + get, false, "127.0.0.1 false a PROXY header came from a peer that is not in proxy_protocol"},
+		{listed, "", true, ""},
+		{listed, header + get, false, ""},
+		{other, get + "PROXY TCP4 192.0.2.1 198.51.100.2 1 2\r\n", false, ""},
+	} {
+		conn := c.dial()
+		_, _ = io.WriteString(conn, c.send)
+		if c.ends {
+			_ = conn.(*net.TCPConn).CloseWrite()
+		}
+		_ = told(conn) // before which the fault is told, but for that of an answer
+		conn.Close()
+		got := ""
+		if c.want != "" {
+			got = <-faults
+		}
+		if got != c.want {
+			t.Errorf("%q: %q, want %q", c.send, got, c.want)
+		}
+	}
+	if n := conns.Counts().Unintroduced; n != 8 {
+		t.Errorf("%d are counted, want 8", n)
+	}
+	select {
+	case got := <-faults:
+		t.Errorf("told without need: %s", got)
+	default:
+	}
+}

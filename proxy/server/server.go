@@ -31,6 +31,11 @@ type Options struct {
 	// cannot take for a request, over HTTP/1.1 only, and requests for which the server has no room. Rejected is
 	// called concurrently and must not block. Nil: nothing.
 	Rejected func(client netip.Addr, status int)
+	// Misintroduced gets each connection whose client is introduced wrongly, and what is wrong: with proxy set, the
+	// peer had to introduce the client and did not, and the connection is closed; else the peer began with an
+	// introduction that nobody believes. Checks that close their connection without a byte are not told. Misintroduced
+	// is called concurrently and must not block. Nil: nothing.
+	Misintroduced func(peer netip.Addr, proxy bool, wrong string)
 	// Hits answers requests before net/http gets them, over HTTP/1.1 in cleartext. With H2C or a Certificate the
 	// server does not use Hits. Nil: nothing.
 	Hits Hits
@@ -44,6 +49,9 @@ type Options struct {
 func New(h http.Handler, o Options) *http.Server {
 	if o.Rejected != nil {
 		o.Connections.rejected = o.Rejected
+	}
+	if o.Misintroduced != nil {
+		o.Connections.misintroduced = o.Misintroduced
 	}
 	limits := o.Connections.limits
 	s := &http.Server{

@@ -17,6 +17,7 @@ type failing struct {
 	log      *slog.Logger
 	upstream string
 	lines    observe.Throttle
+	removed  bool // no origin of the name is in force; guarded by upstreams.mu
 }
 
 // failingOf is the failing of the upstream with that name. The caller holds u.mu.
@@ -56,5 +57,16 @@ func pathOf(target *url.URL) string {
 func (f *failing) rest(now time.Time) {
 	if skipped := f.lines.Rest(now); skipped > 0 {
 		f.log.Warn("upstream has answered with more errors than have a line", "upstream", f.upstream, "more_since_last", skipped)
+	}
+}
+
+// restOfFailures tells of the errors of all upstreams that had no line. The failing of a removed upstream stays until no
+// error is left to tell of: requests that were on their way when the upstream was removed still add to it. The caller
+// holds u.mu.
+func (u *upstreams) restOfFailures(now time.Time) {
+	for name, f := range u.failures {
+		if f.rest(now); f.removed && f.lines.Idle(now) {
+			delete(u.failures, name)
+		}
 	}
 }

@@ -5,9 +5,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"cacheproxy/config"
+	"cacheproxy/observe"
+	"cacheproxy/proxy/upstream"
 )
 
 // Errors of an API have lines that say what was asked, a few a minute, and the number of the others is told also when they have ended.
@@ -33,5 +38,31 @@ func TestErrorsWithoutALineAreCounted(t *testing.T) {
 	f.rest(now.Add(2 * time.Minute))
 	if n := lines(told); n != 1 {
 		t.Errorf("the seven others are told %d times, want once:\n%s", n, log.String())
+	}
+}
+
+// The errors of an upstream that is removed are told as well, and then nothing is kept of it.
+func TestErrorsOfARemovedUpstream(t *testing.T) {
+	var log bytes.Buffer
+	u := &upstreams{log: slog.New(slog.NewTextHandler(&log, nil)), metrics: observe.NewMetrics("")}
+	options := upstream.Options{Name: "shop", URL: &url.URL{Scheme: "http", Host: "127.0.0.1:1"}}
+	u.replace(u.next(&config.Snapshot{Upstreams: []upstream.Options{options}}, nil))
+	res := &http.Response{StatusCode: 500, Request: httptest.NewRequest("GET", "/", nil)}
+	f, now := u.failures["shop"], time.Unix(1e9, 0)
+	for range 7 {
+		f.add(res, "product", now)
+	}
+	u.replace(nil)
+	f.add(res, "product", now) // of a request that was on its way
+	if u.look(now.Add(59 * time.Second)); strings.Contains(log.String(), "more_since_last=3") || u.failures["shop"] == nil {
+		t.Errorf("told or dropped within the minute:\n%s", log.String())
+	}
+	u.look(now.Add(time.Minute))
+	if !strings.Contains(log.String(), "upstream=shop more_since_last=3") || len(u.failures) > 0 {
+		t.Errorf("%d kept, log:\n%s", len(u.failures), log.String())
+	}
+	u.failingOf("shop").removed = true
+	if u.next(&config.Snapshot{Upstreams: []upstream.Options{options}}, nil); u.failures["shop"].removed {
+		t.Error("an upstream that comes back is dropped before it is in force")
 	}
 }

@@ -172,7 +172,8 @@ func (i *Instance) servers() {
 	i.certificate, i.adminCertificate = certificateOf(i.snapshot.TLS), certificateOf(i.snapshot.Admin.TLS)
 	i.present(i.snapshot)
 	data := server.Options{
-		H2C: i.snapshot.H2C, Certificate: i.certificate, Connections: i.connections, Rejected: i.rejected, Log: i.log,
+		H2C: i.snapshot.H2C, Certificate: i.certificate, Connections: i.connections, Rejected: i.rejected,
+		Misintroduced: (&introductions{log: i.log}).tell, Log: i.log,
 	}
 	if i.snapshot.HitPath {
 		data.Hits = hit.New(proxy.NewHits(i.proxy))

@@ -66,8 +66,8 @@ func (u *upstreams) look(now time.Time) {
 			u.log.Warn("upstream is unprotected: it gets a small part of what is read, and no max_in_flight holds the rest when copies are lost",
 				"upstream", up.Name(), "reads_per_second", int(reads), "reach_it", int(asked), "in_flight_peak", up.Peak())
 		}
-		u.failingOf(up.Name()).rest(now)
 	}
+	u.restOfFailures(now)
 }
 
 // load is the load of the upstream with that name. The caller holds u.mu.

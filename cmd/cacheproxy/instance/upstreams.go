@@ -25,9 +25,9 @@ type upstreams struct {
 	lifetime context.Context                      // of the health checks; nil: run has not begun
 	running  sync.WaitGroup
 	now      []*running
-	sharers  int              // instances that share the limits of the fleet; zero: unknown
-	loads    map[string]*load // by upstream
-	failures map[string]*failing
+	sharers  int                 // instances that share the limits of the fleet; zero: unknown
+	loads    map[string]*load    // by upstream
+	failures map[string]*failing // by upstream; look drops those of removed upstreams
 }
 
 // running is an upstream and its health checks.
@@ -73,6 +73,7 @@ func (u *upstreams) joined(up *running, list []*running) *running {
 // watch connects an origin with its metrics and its log. The caller holds u.mu.
 func (u *upstreams) watch(o *upstream.Options) {
 	m, failing := u.metrics.Upstream(o.Name), u.failingOf(o.Name)
+	failing.removed = false
 	o.Log, o.Waited, o.Received, o.Completed = u.log, m.Waited, m.Received, m.Completed
 	o.Answered = func(res *http.Response, route string) {
 		m.Response(res.StatusCode)
@@ -131,6 +132,9 @@ func (u *upstreams) replace(next []*running) {
 			u.metrics.RemoveUpstream(up.Name())
 			delete(u.loads, up.Name())
 		}
+	}
+	for name, f := range u.failures {
+		f.removed = !slices.ContainsFunc(next, func(n *running) bool { return n.Name() == name })
 	}
 	u.now = next
 }
