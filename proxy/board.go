@@ -187,7 +187,7 @@ func countSubmission(ex *exchange, a *api.Answer, err error) {
 	switch refused, is := errors.AsType[*api.Refusal](err); {
 	case is && (refused.Code == http.StatusUnprocessableEntity || refused.Code == http.StatusConflict):
 		result = "refused"
-	case is && refused.Code < 500: // for its form or for want of permission, as takeSubmission and permitted refuse without a count
+	case is && refused.Code < 500: // refused for form or permission: not counted, as in takeSubmission and permitted
 		return
 	case err != nil:
 		result = "failed"

@@ -28,10 +28,10 @@ type Explanation struct {
 	Assumed   []string `json:"assumed,omitempty"` // assumed request fields; set by the caller of Explain
 	Route     string   `json:"route"`
 	Pattern   string   `json:"pattern,omitempty"`
-	Skipped   string   `json:"skipped,omitempty"` // the route with the more specific pattern that does not fit
+	Skipped   string   `json:"skipped,omitempty"` // the more specific route whose where or clients do not fit
 	Policy    string   `json:"policy"`
 	Mode      string   `json:"mode"`
-	ModeShare string   `json:"mode_share,omitempty"` // of the requests; the decision is for one of these
+	ModeShare string   `json:"mode_share,omitempty"` // of the requests, if not all; the decision is for one of these
 	Upstream  string   `json:"upstream"`
 	Decision  string   `json:"decision"` // hit, stale, miss, pass, write, queued, board, error
 	Reason    string   `json:"reason,omitempty"`
