@@ -21,10 +21,11 @@ import (
 	"cacheproxy/writebehind"
 )
 
-// idempotencyField is by which the origin recognizes a request that is sent again (draft-ietf-httpapi-idempotency-key-header).
+// idempotencyField names the field by which the origin recognizes a request that is sent again
+// (draft-ietf-httpapi-idempotency-key-header).
 const idempotencyField = "Idempotency-Key"
 
-// maxIdempotencyKey is the length of the longest key that is accepted, in bytes.
+// maxIdempotencyKey is the length of the longest accepted Idempotency-Key, in bytes.
 const maxIdempotencyKey = 255
 
 var (
@@ -39,7 +40,7 @@ var (
 	noWrite = refusal{http.StatusForbidden, policy.Authorization, "the write is not allowed"}
 )
 
-// acceptWrite appends a write to the queue, and answers it with 202 once the queue has stored it.
+// acceptWrite appends a write to the queue, and answers with 202 once the queue has stored the write.
 func acceptWrite(ex *exchange, d *decision) {
 	b := ex.p.behind
 	if !takeIn(ex) {
@@ -58,7 +59,7 @@ func acceptWrite(ex *exchange, d *decision) {
 	}
 	own := ownKey(&ex.request)
 	others := slices.DeleteFunc(b.names(&ex.request), func(name string) bool { return name == own })
-	if len(others) > 0 { // of a configuration before, or of another instance
+	if len(others) > 0 { // names from an earlier configuration or from another instance
 		if refused := b.await(ex.r.Context(), b.keysOf(others), ex.route.behind.Patience); refused != nil {
 			refuseLater(ex, *refused)
 			return
@@ -79,7 +80,8 @@ func acceptWrite(ex *exchange, d *decision) {
 	acknowledge(ex, receipt)
 }
 
-// takeIn receives the body of a write, and reports whether the write can be accepted. If not, the client has been sent a refusal.
+// takeIn receives the body of a write, and reports whether the write can be accepted. If not, the client has been sent
+// a refusal.
 func takeIn(ex *exchange) bool {
 	limit := ex.route.behind.MaxBody
 	if ex.r.ContentLength > limit {
@@ -94,7 +96,7 @@ func takeIn(ex *exchange) bool {
 	case !ex.gathered.whole:
 		refuseUnread(ex, bodyTooLarge)
 		return false
-	case len(ex.r.Trailer) > 0: // one that was not announced: queueable has seen none
+	case len(ex.r.Trailer) > 0: // the client did not announce the trailer: queueable has seen none
 		ex.refuse(refusal{http.StatusBadRequest, policy.RequestBody, "a write with a trailer cannot be queued here: announce it, and the write waits for its turn and goes through"})
 		return false
 	}
@@ -105,8 +107,8 @@ func takeIn(ex *exchange) bool {
 	return excess == nil
 }
 
-// refuseAppend answers a write for which Append has failed. With ErrNotSafe the write may be in the queue all the same, so that its client is
-// told where to look it up.
+// refuseAppend answers a write for which Append has failed. With ErrNotSafe the write may be in the queue all the same;
+// Location then tells the client where to look up the state of the write.
 func refuseAppend(ex *exchange, id string, err error) {
 	switch {
 	case errors.Is(err, writebehind.ErrOtherPayload):
@@ -125,18 +127,20 @@ func refuseAppend(ex *exchange, id string, err error) {
 	refuseLater(ex, queueDown)
 }
 
-// idempotencyKey is the request's Idempotency-Key, or a new one if it has none. It is not ok if the field is malformed.
+// idempotencyKey is the request's Idempotency-Key, or a new key for a request without one. ok is false if the field is
+// malformed.
 func idempotencyKey(h http.Header) (key string, ok bool) {
 	lines := h[idempotencyField]
 	if len(lines) == 0 {
 		var random [10]byte
-		_, _ = rand.Read(random[:]) // it never fails
+		_, _ = rand.Read(random[:]) // rand.Read never fails
 		return writebehind.NewKey(time.Now(), random), true
 	}
 	return lines[0], len(lines) == 1 && lines[0] != "" && len(lines[0]) <= maxIdempotencyKey
 }
 
-// outgoingWrite is the write as the origin will get it, without its sequence number, which the queue assigns.
+// outgoingWrite is the write as the origin will receive the write, without the sequence number, which the queue
+// assigns.
 func outgoingWrite(ex *exchange, key string) *writebehind.Write {
 	rules, t := ex.route.behind, ex.target
 	h := ex.r.Header.Clone()
@@ -166,7 +170,8 @@ func (b *Behind) entry(ex *exchange, w *writebehind.Write, name, key string) (*w
 	return e, nil
 }
 
-// acknowledge says that a write was accepted (RFC 9110 §15.3.3), and where to see what becomes of it.
+// acknowledge tells the client that the write was accepted (RFC 9110 §15.3.3), and in Location where to ask for the
+// state of the write.
 func acknowledge(ex *exchange, receipt writebehind.Receipt) {
 	h := ex.w.Header()
 	location := ex.route.behind.StatusPath + receipt.ID
@@ -189,7 +194,8 @@ func prefersAsync(h http.Header) bool {
 	return false
 }
 
-// stateAnswer is a write as its client sees it. It holds nothing of the request, and nothing of the origin but the status of its answer.
+// stateAnswer is the state of a write for its client. stateAnswer has nothing of the request, and of the origin's
+// answer only the status.
 type stateAnswer struct {
 	ID         string            `json:"id"`
 	State      writebehind.State `json:"state"`
@@ -211,14 +217,14 @@ func writeState(ex *exchange, code int, a stateAnswer) {
 	ex.addCacheStatus(h)
 	ex.w.WriteHeader(code)
 	if ex.r.Method != http.MethodHead {
-		_, _ = ex.w.Write(append(body, '\n')) // a client that has left
+		_, _ = ex.w.Write(append(body, '\n')) // an error means that the client has left
 	}
 }
 
-// shows reports whether a request asks for the state of a queued write. A nil Behind has none.
+// shows reports whether a request asks for the state of a queued write. A nil Behind has no queued writes.
 func (b *Behind) shows(rq *request) bool { return b != nil && b.statusID(rq) != "" }
 
-// statusID is the id of the write whose state a request asks for; empty: it asks for something else.
+// statusID is the id of the write whose state a request asks for; empty: the request asks for something else.
 func (b *Behind) statusID(rq *request) string {
 	if rq.r.Method != http.MethodGet && rq.r.Method != http.MethodHead {
 		return ""
@@ -232,7 +238,8 @@ func (b *Behind) statusID(rq *request) string {
 	return ""
 }
 
-// showState answers with the state of a write. Whoever knows the write's id may see the state: the id is random, and cannot be guessed.
+// showState answers with the state of a write. The id of the write is the only credential: the id is random, and cannot
+// be guessed.
 func showState(ex *exchange, d *decision) {
 	b := ex.p.behind
 	r, err := b.queue.Find(ex.r.Context(), b.statusID(&ex.request))
@@ -261,8 +268,9 @@ func showState(ex *exchange, d *decision) {
 	writeState(ex, http.StatusOK, a)
 }
 
-// allowed asks the upstream that the route's authorize names, if any, whether the client may send a request with this method. If it may not, or
-// the upstream cannot be asked, and answers is set, the client has been sent a refusal.
+// allowed asks the authorizing upstream of the route (authorize), if there is one, whether the client may send a
+// request with this method. The result is false if the client may not, or if the upstream does not answer the question;
+// if answers is set, the client has then been sent a refusal.
 func allowed(ex *exchange, method string, answers bool) bool {
 	rules := ex.route.behind
 	if rules.AuthorizeUpstream == "" {
@@ -286,8 +294,8 @@ func allowed(ex *exchange, method string, answers bool) bool {
 	return false
 }
 
-// refuseAsked refuses a request that the authorizing upstream has refused, with the challenge of that upstream, or that it could not be asked
-// about.
+// refuseAsked refuses a request that the authorizing upstream has refused, with the challenge of that upstream, or a
+// request about which the upstream could not be asked.
 func refuseAsked(ex *exchange, refused refusal, challenge []string) {
 	if len(challenge) > 0 {
 		ex.w.Header()["Www-Authenticate"] = challenge
@@ -299,10 +307,13 @@ func refuseAsked(ex *exchange, refused refusal, challenge []string) {
 	}
 }
 
-// subrequest asks the upstream named at, with a GET of the path asked, whether a client may send a request with this method: with the client's
-// own header, without the fields about content and conditions, and with method and target in X-Forwarded-Method and X-Forwarded-Uri. The target
-// has the canonical path (RFC 3986 §6.2.2) from which the route and the name of a board are made: a service that compares texts would otherwise
-// allow an escaped spelling of a path that it refuses.
+// subrequest asks the upstream named at whether a client may send a request with this method. The question is a GET of
+// the path asked, with the client's own header except the fields about content and conditions. X-Forwarded-Method and
+// X-Forwarded-Uri have the method and the target.
+//
+// The target in the question has the canonical path (RFC 3986 §6.2.2), from which the route and the name of a board are
+// made. With the client's own spelling, a service that compares texts would allow an escaped spelling of a path that
+// the service refuses.
 func subrequest(ex *exchange, at, asked, method string) (*http.Response, error) {
 	origin := ex.cfg.upstreams[at]
 	if origin == nil {
@@ -330,22 +341,23 @@ func subrequest(ex *exchange, at, asked, method string) (*http.Response, error) 
 	})
 }
 
-// once is a request that the proxy makes itself, for no client's connection: it is sent once, and only the head of its answer is used.
+// once is a request that the proxy itself makes, on no client's connection. The request is sent once, and only the head
+// of the answer is used.
 type once struct {
 	method string
 	target httpcache.Target
 	header http.Header
 	body   []byte
 	route  string
-	// sending is called right before the request is sent, and calls the send off if ok is false. sent, which is not nil if ok, gets the outcome.
-	// Nil: the request is sent.
+	// sending is called right before the request is sent; nil: the request is sent. If ok is false, the request is not
+	// sent. If ok is true, sent is not nil, and is called with the outcome.
 	sending func(*http.Request) (sent func(*http.Response, error), ok bool)
 }
 
 var errNotNow = errors.New("it was not sent: the lease has ended")
 
-// exchangeOnce waits for a place at an upstream, sends a request, and returns the response when up to maxInspected bytes of its body have been
-// read and the body is closed. The error is errNotNow if o.sending has called the send off.
+// exchangeOnce waits for a place at an upstream and sends a request. exchangeOnce returns the response after reading up
+// to maxInspected bytes of the body and closing the body. The error is errNotNow if o.sending has returned false.
 func exchangeOnce(ctx context.Context, origin *upstream.Upstream, o *once) (*http.Response, error) {
 	slot, err := origin.Acquire(ctx, upstream.Place{Class: upstream.Write, Route: o.route})
 	if err != nil {
@@ -372,7 +384,7 @@ func exchangeOnce(ctx context.Context, origin *upstream.Upstream, o *once) (*htt
 	if err != nil {
 		return nil, err
 	}
-	_, _ = io.CopyN(io.Discard, res.Body, maxInspected) // so that the connection can be kept; only the head is used
+	_, _ = io.CopyN(io.Discard, res.Body, maxInspected) // so that the transport can keep the connection
 	res.Body.Close()
 	httpcache.RemoveHopByHop(res.Header)
 	return res, nil

@@ -9,23 +9,25 @@ import (
 )
 
 const (
-	// leastPatience is how long an attempt may take even if no instance can hold a lease any more.
+	// leastPatience is the least time that an attempt has, even if no instance can hold a lease any more.
 	leastPatience = 100 * time.Millisecond
-	// liftTimeout bounds the removal of a fence after a write that has changed nothing, which waits for no other instance.
+	// liftTimeout bounds the removal of a fence after a write that has changed nothing. The removal waits for no other
+	// instance.
 	liftTimeout = 2 * time.Second
 	// retryEvery is the pause between attempts to carry out an invalidation that could not be confirmed.
 	retryEvery = time.Second
 )
 
-// announce begins a fence around members on every instance. The client's leaving does not cancel it.
+// announce begins a fence around members on every instance. The fence is not cancelled if the client leaves.
 func (p *Proxy) announce(members []policy.Member) (*invalidation.Fence, error) {
 	ctx, cancel := context.WithTimeout(p.lifetime, max(p.patience(time.Now()), leastPatience))
 	defer cancel()
 	return p.log.Begin(ctx, members)
 }
 
-// confirm carries out an invalidation, and returns when it holds on every instance: each has applied it, or can hold no lease any more. An
-// error means that not every instance is known to have applied it, and that the longest lease has been waited out instead.
+// confirm carries out an invalidation, and returns when the invalidation holds on every instance: each instance has
+// applied the invalidation, or can hold no lease any more. An error means that some instance is not known to have
+// applied the invalidation, and that confirm has waited out the longest lease instead.
 func (p *Proxy) confirm(f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
 	now := time.Now()
 	end := now.Add(p.patience(now))
@@ -34,7 +36,7 @@ func (p *Proxy) confirm(f *invalidation.Fence, o invalidation.Order) (invalidati
 	for {
 		receipt, err := p.carryOut(ctx, f, o)
 		now = time.Now()
-		left := min(end.Sub(now), p.patience(now)) // the store may have been found to be down meanwhile
+		left := min(end.Sub(now), p.patience(now)) // carryOut may have found that the store is down
 		if err == nil || left <= 0 || ctx.Err() != nil {
 			return receipt, err
 		}
@@ -45,9 +47,10 @@ func (p *Proxy) confirm(f *invalidation.Fence, o invalidation.Order) (invalidati
 	}
 }
 
-// patience is how long it takes until every instance's lease must have lapsed, at most ConfirmTimeout. While the store is down, no lease is
-// extended, and the leases of other instances end no later than Options.Silence after this instance's own. So in a long outage patience is
-// zero, and writes do not pile up waiting for leases that have lapsed already.
+// patience is the time until the lease of every instance must have lapsed, at most ConfirmTimeout. While the store is
+// down, no instance can extend a lease, and the leases of other instances end no later than Options.Silence after this
+// instance's own. So patience is zero in a long outage, and writes do not pile up waiting for leases that have lapsed
+// already.
 func (p *Proxy) patience(now time.Time) time.Duration {
 	if !p.store.Down() {
 		return p.confirmTimeout()
@@ -56,9 +59,9 @@ func (p *Proxy) patience(now time.Time) time.Duration {
 	return min(p.confirmTimeout(), max(0, p.silence()+own))
 }
 
-// makeUpFor hands an invalidation that could not be confirmed to the log, which applies it on this instance at once and writes it to the
-// store as soon as it can. Until it is written, this instance takes no lease. The caller does not wait. Each such invalidation takes one
-// place in the log's queue, which is bounded.
+// makeUpFor hands an unconfirmed invalidation to the log. The log applies the invalidation on this instance at once,
+// and writes the invalidation to the store as soon as possible. Until then this instance takes no lease. The caller
+// does not wait. Each such invalidation takes one place in the queue of the log, which is bounded.
 func (p *Proxy) makeUpFor(f *invalidation.Fence, o invalidation.Order) {
 	o.Wait = invalidation.WaitLocal
 	if _, err := p.carryOut(p.lifetime, f, o); err != nil {
@@ -66,7 +69,8 @@ func (p *Proxy) makeUpFor(f *invalidation.Fence, o invalidation.Order) {
 	}
 }
 
-// carryOut appends the order to the log: as the end of fence f, and so also for the fence's members, or by itself if f is nil.
+// carryOut appends the order to the log. With a fence f, the order is the end of f, and so applies also to the members
+// of f; with f nil, the order stands by itself.
 func (p *Proxy) carryOut(ctx context.Context, f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
 	if f != nil {
 		return p.log.End(ctx, f, o)

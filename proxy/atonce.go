@@ -11,17 +11,19 @@ import (
 	"cacheproxy/store"
 )
 
-// Hits answers requests that need nothing but a fresh copy, before net/http sees them. It is safe for concurrent use.
+// Hits answers requests that need nothing but a fresh copy, before net/http sees the request. Hits is safe for
+// concurrent use.
 type Hits struct{ p *Proxy }
 
-// NewHits returns the Hits of a proxy. It gives the same answers as the proxy's ServeHTTP.
+// NewHits returns the Hits of a proxy, whose answers are the same as those of ServeHTTP.
 func NewHits(p *Proxy) Hits { return Hits{p} }
 
-// Answer answers a request without content, if its decision is to serve a fresh copy and to do nothing else. Otherwise it reports false, and
-// has neither written nor counted anything: the same request then comes to ServeHTTP. Answer keeps no reference to r. With waits, it may
-// first look for the copy in the tiers below memory, and block while it does.
+// Answer answers a request without content, if the decision is to serve a fresh copy and to do nothing else. Otherwise
+// Answer reports false, and has neither written nor counted anything: the caller then gives the same request to
+// ServeHTTP. Answer keeps no reference to r. With waits, Answer may first look for the copy in the tiers below memory,
+// and blocks meanwhile.
 func (h Hits) Answer(w http.ResponseWriter, r *http.Request, waits bool) (answered bool) {
-	if h.p.tracer != nil { // a span outlives its request, and whether a request is sampled must be drawn once only
+	if h.p.tracer != nil { // a span outlives its request, and only ServeHTTP draws whether a request is sampled
 		return false
 	}
 	ex := exchanges.Get().(*exchange)
@@ -32,7 +34,7 @@ func (h Hits) Answer(w http.ResponseWriter, r *http.Request, waits bool) (answer
 		reset(ex)
 		return false
 	}
-	answered = true // whatever becomes of it
+	answered = true // also after a panic, for which caught has answered
 	defer ex.finish()
 	defer caught(ex)
 	ex.execute(&d)
@@ -40,8 +42,8 @@ func (h Hits) Answer(w http.ResponseWriter, r *http.Request, waits bool) (answer
 	return answered
 }
 
-// atOnce makes the decision about a request, and reports whether Answer may carry it out. A panic counts as no: the request then goes to
-// ServeHTTP, which meets the same defect and reports it.
+// atOnce makes the decision about a request, and reports whether Answer may carry out the decision. After a panic, ok
+// is false: the request goes to ServeHTTP, which meets the same defect and reports the defect.
 func atOnce(ex *exchange, waits bool) (d decision, ok bool) {
 	defer func() {
 		if recover() != nil {
@@ -55,7 +57,7 @@ func atOnce(ex *exchange, waits bool) (d decision, ok bool) {
 		return d, false
 	}
 	mode, share := ex.route.mode(ex.start)
-	if share < 1 || mode != policy.On { // with a share, ServeHTTP draws; a second draw here would change the share
+	if share < 1 || mode != policy.On { // ServeHTTP draws for the share; a second draw here would change the share
 		return d, false
 	}
 	ex.mode = mode
@@ -69,9 +71,12 @@ func atOnce(ex *exchange, waits bool) (d decision, ok bool) {
 	return d, ok && d.step == serveCopy && d.outcome == policy.Hit && !d.renews && d.found.Copy.Has("Content-Length")
 }
 
-// recalled looks in the tiers below memory for the copy of a request that found none in memory, and reports whether memory has a fresh one now.
-// The lease need not be looked at again: it was held when the request came, and the copy is checked against the ledger after it has come up. A
-// purge that this instance misses because its lease ends in between is later than the request, which may be answered from before it.
+// recalled looks in the tiers below memory for the copy of a request that found none in memory, and reports whether
+// memory then has a fresh copy.
+//
+// recalled need not look at the lease again. Recall finds nothing unless this instance held the lease when the request
+// came, and compares the copy with the ledger after the copy has come up. If the lease ends in between, this instance
+// may miss a purge; but that purge is later than the request, so an answer from before the purge is correct.
 func recalled(ex *exchange, found candidate) bool {
 	if found.reason != policy.URIMiss && found.reason != policy.VaryMiss || found.previous != nil || found.unusable != nil {
 		return false
@@ -83,16 +88,17 @@ func recalled(ex *exchange, found candidate) bool {
 	return ex.p.fills.Recall(ex.route.Route, keyText(&ex.request), ex.url, ex.asks(found).forward, ex.start)
 }
 
-// headWriter is a ResponseWriter that takes a head as text, its lines sorted by name, instead of a map. BeginHead returns a buffer with the status
-// line, to which the caller appends the lines and hands it to EndHead; length is that of the content.
+// headWriter is a ResponseWriter that takes a head as text, with the lines sorted by name, instead of a map. BeginHead
+// returns a buffer with the status line. The caller appends the lines and hands the buffer to EndHead; length is the
+// length of the content.
 type headWriter interface {
 	BeginHead(status int) []byte
 	EndHead(head []byte, length int)
 }
 
-// writeStored writes the head of an answer from a copy, or of a 304 about it, as the copy's stored text, with Age and Cache-Status inserted at
-// their places in the order of names. It reports false, and has written nothing, if anything else in the header has to change: the caller then
-// makes the header as a map.
+// writeStored writes the head of an answer from a copy, or of a 304 about the copy: the stored text of the copy, with
+// Age and Cache-Status inserted at their places in the order of names. If anything else in the header has to change,
+// writeStored writes nothing and reports false; the caller then makes the header as a map.
 func writeStored(d *delivery, c *store.Copy, age time.Duration, status int) bool {
 	to, ok := d.w.ResponseWriter.(headWriter)
 	if !ok || d.requestID != "" || d.rq.cfg.CacheStatusOff || len(d.rq.route.RemoveFields)+len(d.rq.route.SetFields) > 0 {
@@ -118,7 +124,7 @@ func writeStored(d *delivery, c *store.Copy, age time.Duration, status int) bool
 	return true
 }
 
-// appendKept appends those of the lines that belong in a 304. tagged says that the copy has an ETag.
+// appendKept appends the lines that belong in a 304. tagged says that the copy has an ETag.
 func appendKept(out []byte, lines string, tagged bool) []byte {
 	for len(lines) > 0 {
 		end := strings.IndexByte(lines, '\n') + 1
@@ -130,7 +136,7 @@ func appendKept(out []byte, lines string, tagged bool) []byte {
 	return out
 }
 
-// insertionPoint is the offset in lines, which are sorted by name, at which a line of this name would be inserted.
+// insertionPoint is the offset at which a line of this name would be inserted in lines, which are sorted by name.
 func insertionPoint(lines, name string) (at int) {
 	for at < len(lines) {
 		line := lines[at:]

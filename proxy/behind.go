@@ -16,26 +16,29 @@ import (
 	"cacheproxy/writebehind"
 )
 
-// WriteQueue is the queue in which accepted writes wait to be sent to their origin. It must be safe for concurrent use.
+// WriteQueue is the queue in which accepted writes wait to be sent to their origin. A WriteQueue must be safe for
+// concurrent use.
 type WriteQueue interface {
 	Append(context.Context, *writebehind.Entry) (writebehind.Receipt, error)
 	Last(ctx context.Context, keys ...string) ([]writebehind.Last, error)
 	Find(ctx context.Context, id string) (writebehind.Record, error)
 }
 
-// Behind is the proxy's part in write-behind: it accepts writes into the queue, holds back other writes until the queued writes of their keys
-// are done, and sends queued writes. Nil: there is no queue. It is safe for concurrent use.
+// Behind is the proxy's part in write-behind. Behind accepts writes into the queue, sends queued writes, and holds back
+// other writes until the queued writes of their keys are done. A nil Behind stands for a proxy without a queue. Behind
+// is safe for concurrent use.
 //
-// Invariant: if write A was accepted before write B with the same key arrived, B does not reach the origin before A, whatever the route, mode
-// and instance of either. So a write that may have queued writes before it asks the queue; if the queue does not answer, the write is refused.
+// Invariant: if write A was accepted before write B with the same key arrived, B does not reach the origin before A,
+// whatever the route, mode and instance of either. So the proxy asks the queue before sending a write that may have to
+// wait, and refuses the write if the queue does not answer.
 type Behind struct {
 	p      *Proxy
 	queue  WriteQueue
 	sealer *writebehind.Sealer
 	prefix string
-	others atomic.Pointer[[]*deferring]    // routes of all instances whose writes are or may be in the queue; see Learn
-	known  atomic.Pointer[map[string]bool] // by definition of a route: every instance has had time to learn of it
-	// nextLine is when the next log line about a queue that does not answer may be written, in Unix nanoseconds.
+	others atomic.Pointer[[]*deferring]    // routes of all instances whose writes are or may be queued; see Learn
+	known  atomic.Pointer[map[string]bool] // by a route's definition: every instance has had time to learn; see Learn
+	// nextLine is the earliest time for the next log line about a queue that does not answer, in Unix nanoseconds.
 	nextLine atomic.Int64
 }
 
@@ -46,10 +49,11 @@ func newBehind(p *Proxy, o Options) *Behind {
 	return b
 }
 
-// BehindOf returns the proxy's Behind; nil: it was made without a queue.
+// BehindOf returns the Behind of a proxy; nil: the proxy was made without a queue.
 func BehindOf(p *Proxy) *Behind { return p.behind }
 
-// Routes returns the definitions of the routes in force whose writes are queued, in the form in which instances tell them to each other.
+// Routes returns the definitions of the routes in force whose writes are queued, in the form that instances publish to
+// each other.
 func (b *Behind) Routes() (all []string) {
 	for _, d := range b.p.config().deferring {
 		all = append(all, d.said)
@@ -57,12 +61,17 @@ func (b *Behind) Routes() (all []string) {
 	return all
 }
 
-// routeSettles is how long a route's definition has to be published before the route accepts writes. An instance that has not learned of the
-// route yet would let other writes to its keys overtake queued ones; every instance asks for new definitions once a second.
+// routeSettles is the time for which the definition of a route must have been published before the route accepts
+// writes. An instance that has not learned of the route would let other writes to the keys of the route overtake queued
+// writes. Every instance asks for new definitions once a second.
 const routeSettles = 3 * time.Second
 
-// Learn replaces what is known of the routes of all instances. all has for each definition for how long it has been published. A definition
-// that cannot be read is logged and left out: writes queued by it are then not waited for.
+// Learn replaces the definitions that all instances have published. The map all has, for each definition, the time
+// since the definition was published. Learn logs and leaves out a definition that cannot be read: other writes then do
+// not wait for writes queued by that definition.
+//
+// One goroutine of the instance calls Learn. Requests read others and known at the same time, and so Learn stores new
+// values instead of changing the old ones.
 func (b *Behind) Learn(all map[string]time.Duration) {
 	var others []*deferring
 	known := map[string]bool{}
@@ -79,7 +88,8 @@ func (b *Behind) Learn(all map[string]time.Duration) {
 	b.known.Store(&known)
 }
 
-// all returns the routes whose queued writes another write may have to wait for: those of cfg, and those that other instances have told of.
+// all returns the routes whose queued writes another write may have to wait for: the routes of cfg, and the routes that
+// other instances have published.
 func (b *Behind) all(cfg *Config) []*deferring {
 	return slices.Concat(cfg.deferring, *b.others.Load())
 }
@@ -94,7 +104,8 @@ func (b *Behind) settled(r *route, cfg *Config) bool {
 	return false
 }
 
-// names returns the names of the keys whose queued writes this write has to wait for; none: it need not wait. See keyName.
+// names returns the names of the keys (keyName) whose queued writes this write has to wait for; none: this write need
+// not wait.
 func (b *Behind) names(rq *request) (names []string) {
 	add := func(name string) {
 		if !slices.Contains(names, name) {
@@ -121,9 +132,11 @@ func (b *Behind) keysOf(names []string) []string {
 	return keys
 }
 
-// queueable reports whether a request is a write that is to be answered from the queue. Some writes of such a route are not: a precondition
-// has to be judged by what the origin has when the write is made, a trailer is not known when the content is complete, and an unclean path may
-// mean another resource. Those writes wait until the queued writes before them are done, and are then sent to the origin directly.
+// queueable reports whether a request is a write that is to be answered from the queue. Some writes on such a route are
+// not queued. A precondition has to be judged against the state that the origin has when the write is made. A trailer
+// is not known yet when the content is complete. An unclean path may mean another resource. Upgrades and gRPC calls
+// need the origin itself. All these writes wait until the queued writes before them are done, and are then sent to the
+// origin directly.
 func queueable(rq *request) bool {
 	if rq.route.behind == nil || rq.action != policy.WriteAction || rq.mode != policy.On {
 		return false
@@ -149,8 +162,8 @@ var (
 	queueLate = refusal{http.StatusServiceUnavailable, policy.QueueTimeout, "the writes before this one are not done yet, so it was not made; try again"}
 )
 
-// behindOthers waits until the queued writes before a write that is sent directly are done, and reports whether it may be sent. If not, the
-// client has been sent a refusal.
+// behindOthers waits until the queued writes before a direct write are done, and reports whether the write may be sent.
+// If not, the client has been sent a refusal.
 func behindOthers(ex *exchange) bool {
 	b := ex.p.behind
 	if b == nil {
@@ -160,7 +173,7 @@ func behindOthers(ex *exchange) bool {
 	if len(names) == 0 {
 		return true
 	}
-	deleteNamed(ex.r.Header, sequenceField) // only the queue may set it
+	deleteNamed(ex.r.Header, sequenceField) // only the queue may set this field
 	refused := b.await(ex.r.Context(), b.keysOf(names), patienceOf(ex.route))
 	if refused != nil {
 		refuseLater(ex, *refused)
@@ -168,7 +181,8 @@ func behindOthers(ex *exchange) bool {
 	return refused == nil
 }
 
-// deleteNamed removes a field in each spelling of its name: servers that hand requests on by the rules of CGI (RFC 3875 §4.1.18) take "_" for "-".
+// deleteNamed removes a field in each spelling of its name: servers that hand requests on by the rules of CGI (RFC 3875
+// §4.1.18) do not tell "_" from "-".
 func deleteNamed(h http.Header, name string) {
 	for spelled := range h {
 		if strings.EqualFold(strings.ReplaceAll(spelled, "_", "-"), name) {
@@ -177,10 +191,11 @@ func deleteNamed(h http.Header, name string) {
 	}
 }
 
-// sequenceField tells the origin the order of the writes of a key.
+// sequenceField names the field that tells the origin the order of the writes of a key.
 const sequenceField = "X-Write-Sequence"
 
-// defaultPatience is how long a write waits for queued writes before it if its own route queues none, and so has no setting for it.
+// defaultPatience bounds the wait for queued writes of a write whose own route queues none, and so has no setting for
+// this bound.
 const defaultPatience = 10 * time.Second
 
 func patienceOf(r *route) time.Duration {
@@ -190,8 +205,9 @@ func patienceOf(r *route) time.Duration {
 	return defaultPatience
 }
 
-// await waits until the writes that are last in the queue of each key now are done. Writes that are queued later are not waited for. It returns
-// nil, or why the caller's request has to be refused: &queueLate, &queueBlocked or &queueDown.
+// await waits until the last write in the queue of each key is done. await asks for these writes at the beginning, and
+// does not wait for writes that are queued later. The result is nil, or the reason to refuse the caller's request:
+// &queueLate, &queueBlocked or &queueDown.
 func (b *Behind) await(ctx context.Context, keys []string, patience time.Duration) *refusal {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -231,7 +247,7 @@ func (b *Behind) await(ctx context.Context, keys []string, patience time.Duratio
 	return nil
 }
 
-// over reports whether a queued write is finished as far as later writes of its key are concerned.
+// over reports whether later writes of the key need not wait for a queued write any longer.
 func (b *Behind) over(ctx context.Context, id string) (bool, error) {
 	r, err := b.queue.Find(ctx, id)
 	if errors.Is(err, writebehind.ErrUnknown) {
@@ -248,7 +264,7 @@ func (b *Behind) tell(err error) {
 	}
 }
 
-// refuseLater refuses a request that may come again.
+// refuseLater refuses a request that the client may repeat later.
 func refuseLater(ex *exchange, r refusal) {
 	ex.settle(policy.Status{Outcome: policy.Failed, Reason: r.why})
 	ex.answer(r.code, r.text)

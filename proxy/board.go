@@ -14,7 +14,7 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// boards serves routes with a leaderboard. Its zero value refuses every request of such a route.
+// boards serves routes with a leaderboard. The zero value refuses every request of such a route.
 type boards struct {
 	desk    *api.Desk
 	metrics *observe.Leaderboard
@@ -23,12 +23,13 @@ type boards struct {
 
 // boarded reports whether a request is answered from the records of its route's board, without the upstream.
 //
-// Invariant: with mode on, no request of such a route reaches the upstream. So no submission is recorded there and missing here.
+// Invariant: with mode on, no request of such a route reaches the upstream. So the upstream records no submission that
+// is missing here.
 func boarded(rq *request) bool {
 	return rq.route.boards != nil && rq.mode == policy.On
 }
 
-// maxBoardName is the longest name of a board, in bytes.
+// maxBoardName is the length of the longest name of a board, in bytes.
 const maxBoardName = 256
 
 var (
@@ -66,7 +67,8 @@ func serveFromBoard(ex *exchange, d *decision) {
 	}
 }
 
-// boardOf is the board that a request is about. Only a clean path names one: what an unclean one names depends on who cleans it.
+// boardOf is the name of the board that a request is about. Only a clean path names a board: the proxy and the upstream
+// may clean an unclean path differently, and so find different boards.
 func boardOf(rq *request) (string, bool) {
 	if rq.match.Route == nil || policy.CleanTarget(rq.target) != rq.target {
 		return "", false
@@ -75,7 +77,8 @@ func boardOf(rq *request) (string, bool) {
 	return name, ok && name != "" && len(name) <= maxBoardName && utf8.ValidString(name)
 }
 
-// takeSubmission receives the content of a submission, and reports whether it may be recorded. If not, the client has been sent a refusal.
+// takeSubmission receives the content of a submission, and reports whether the submission may be recorded. If not, the
+// client has been sent a refusal.
 func takeSubmission(ex *exchange) bool {
 	h := ex.r.Header
 	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
@@ -84,7 +87,7 @@ func takeSubmission(ex *exchange) bool {
 	case len(h["Content-Encoding"]) > 0, kind != "application/json" && !strings.HasSuffix(kind, "+json"):
 		ex.refuse(notJSON)
 		return false
-	case httpcache.ForOrigin(h): // If-Match and If-Unmodified-Since are about a representation, and a submission has none before it is recorded
+	case httpcache.ForOrigin(h): // these conditions are about a representation, and a new submission has none
 		ex.refuse(unmetBoard)
 		return false
 	}
@@ -103,12 +106,13 @@ func takeSubmission(ex *exchange) bool {
 	return true
 }
 
-// playerField is in the answer of the authorizing upstream, and names the player as whom the client may submit.
+// playerField names the field of the authorizing upstream's answer that names the player as whom the client may submit.
 const playerField = "X-Leaderboard-Player"
 
-// permitted asks the route's authorizing upstream, if it has one, whether the client may make this request. If it may not, the client has been
-// sent a refusal. A permit is remembered for a short time, for requests that are equal in method, target, client address and every field by which
-// the upstream may tell clients apart.
+// permitted asks the route's authorizing upstream, if there is one, whether the client may make this request. If ok is
+// false, the client has been sent a refusal. The desk remembers a permit for a short time. The permit then serves
+// requests that are equal in method, target, client address and every field by which the upstream may tell clients
+// apart.
 func permitted(ex *exchange) (permit api.Permit, ok bool) {
 	r, desk := ex.route.boards, ex.p.boards.desk
 	if r.AuthorizeUpstream == "" {
@@ -143,8 +147,8 @@ func permitted(ex *exchange) (permit api.Permit, ok bool) {
 	return permit, false
 }
 
-// sentKey is the idempotency key of a submission, prefixed with what identifies its client (clientOf); empty: it has none. It is not ok if the
-// field is malformed.
+// sentKey is the idempotency key of a submission, prefixed with the identity of the client (clientOf); empty: the
+// submission has no key. ok is false if the field is malformed.
 func sentKey(ex *exchange) (key string, ok bool) {
 	lines := ex.r.Header[idempotencyField]
 	if len(lines) == 0 {
@@ -176,13 +180,14 @@ func submit(ex *exchange, d *decision, board string, permit api.Permit) {
 	sendBoard(ex, http.StatusOK, a.Body)
 }
 
-// countSubmission counts what became of a submission that the board's rules were applied to; a is nil where err is not.
+// countSubmission counts, by its result, a submission to which the rules of the board were applied. Exactly one of a and
+// err is nil.
 func countSubmission(ex *exchange, a *api.Answer, err error) {
 	result, count := "recorded", 1
 	switch refused, is := errors.AsType[*api.Refusal](err); {
 	case is && (refused.Code == http.StatusUnprocessableEntity || refused.Code == http.StatusConflict):
 		result = "refused"
-	case is && refused.Code < 500: // for its form or for want of permission, as takeSubmission and permitted refuse without a count
+	case is && refused.Code < 500: // refused for form or permission: not counted, as in takeSubmission and permitted
 		return
 	case err != nil:
 		result = "failed"
@@ -203,7 +208,7 @@ func readBoard(ex *exchange, d *decision, board string) {
 	tellBoards(ex, nil)
 	ex.p.boards.metrics.Read(ex.route.Name, time.Since(ex.start), a.Age)
 	stored, asked := http.Header{"Etag": {a.Tag}}, http.Header{}
-	// A board has no Last-Modified, so that conditions on dates are ignored (RFC 9110 §13.1.3, §13.1.4).
+	// A board has no Last-Modified, so conditions on dates are ignored (RFC 9110 §13.1.3, §13.1.4).
 	for _, name := range [...]string{"If-Match", "If-None-Match"} {
 		if lines := ex.r.Header[name]; len(lines) > 0 {
 			asked[name] = lines
@@ -216,7 +221,8 @@ func readBoard(ex *exchange, d *decision, board string) {
 	ex.settle(d.status(ex.start))
 	h := ex.w.Header()
 	h["Etag"] = stored["Etag"]
-	// Caches downstream may store the answer, and have to revalidate it each time: if they served it for a second, a score could be missing from it.
+	// Caches downstream may store the answer but have to revalidate it for each use. If such a cache served the answer
+	// for a second without asking, a score that was recorded meanwhile would be missing.
 	h.Set("Cache-Control", "no-cache")
 	if ex.route.boards.AuthorizeUpstream != "" {
 		h.Set("Cache-Control", "private, no-cache")
@@ -230,7 +236,7 @@ func readBoard(ex *exchange, d *decision, board string) {
 	sendBoard(ex, http.StatusOK, a.Body)
 }
 
-// sendBoard sends JSON.
+// sendBoard sends an answer about a board, whose body is JSON.
 func sendBoard(ex *exchange, code int, body []byte) {
 	h := ex.w.Header()
 	h.Set("Content-Type", "application/json")
@@ -240,16 +246,18 @@ func sendBoard(ex *exchange, code int, body []byte) {
 	ex.addCacheStatus(h)
 	ex.w.WriteHeader(code)
 	if ex.r.Method != http.MethodHead {
-		_, _ = ex.w.Write(body) // a client that has left
+		_, _ = ex.w.Write(body) // an error means that the client has left
 	}
 }
 
-// tellBoards logs that operations on the records fail, and that they succeed again; err nil: this one has succeeded.
+// tellBoards logs the beginning and the end of a time in which operations on the records fail. err is the result of one
+// operation; nil: the operation has succeeded.
 func tellBoards(ex *exchange, err error) {
 	ex.p.boards.failing.tell(ex.p.logger, ex, err, "records of boards do not answer as they should", "records of boards answer again")
 }
 
-// refuseBoard answers a request that the desk has refused or failed. 404, for a player who is not on the board, is counted as an ordinary answer.
+// refuseBoard answers a request that the desk has refused or failed. 404, for a player who is not on the board, counts
+// as an ordinary answer.
 func refuseBoard(ex *exchange, d *decision, err error) {
 	refused := &api.Refusal{Code: http.StatusServiceUnavailable, Text: boardDown.text}
 	errors.As(err, &refused)
@@ -269,14 +277,15 @@ func refuseBoard(ex *exchange, d *decision, err error) {
 	}
 }
 
-// mirrors reports whether a submission goes to the upstream, and is recorded here too if the upstream accepts it.
+// mirrors reports whether a submission goes to the upstream, and is recorded here too if the upstream accepts the
+// submission.
 func mirrors(rq *request) bool {
 	return rq.route.boards != nil && rq.mode == policy.Observe && rq.action == policy.WriteAction
 }
 
-// mirrorSubmission records a submission that the upstream has accepted, before the client gets the upstream's answer. So once the route is
-// switched on, no submission is missing here that a client knows to be accepted. If recording fails, the failure is counted and logged, and the
-// client gets the upstream's answer all the same.
+// mirrorSubmission records a submission that the upstream has accepted, before the client gets the answer of the
+// upstream. So once the route is switched on, no submission is missing here that a client knows to be accepted, unless
+// recording has failed. A failure is counted and logged, and the client gets the answer of the upstream all the same.
 func mirrorSubmission(ex *exchange) {
 	if !mirrors(&ex.request) {
 		return

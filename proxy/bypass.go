@@ -10,9 +10,10 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// bypass names the fields, parameters or cookies because of which a request went past the cache; the zero value has none.
+// bypass names the fields, parameters or cookies because of which a request went past the cache. The zero value has no
+// names.
 type bypass struct {
-	kind  string // one of observe's
+	kind  string // one of observe.KindHeader, KindQuery and KindCookie; empty: none
 	names []string
 }
 
@@ -27,9 +28,9 @@ func (rq *request) bypassFor(why policy.Reason) bypass {
 	return bypass{}
 }
 
-// passUnlisted passes a request of an observed route that goes past the cache because of unlisted header fields, and compares the origin's
-// answer with the copy for requests without these fields. The comparison shows operators whether the fields may be ignored. The answer is not
-// stored, since it may depend on the fields.
+// passUnlisted passes a request of an observed route that goes past the cache because of unlisted header fields, and
+// compares the answer of the origin with the copy for requests without these fields. The comparison shows operators
+// whether the fields may be ignored. The answer may depend on the fields, and so is not stored.
 func (ex *exchange) passUnlisted(d *decision) {
 	o := withoutUnlisted(ex)
 	if o == nil {
@@ -44,7 +45,8 @@ func (ex *exchange) passUnlisted(d *decision) {
 	ex.passAnswered(d.reason, o.onAnswer)
 }
 
-// withoutUnlisted is the comparison with the copy that would answer the request without its unlisted fields; nil: there is none.
+// withoutUnlisted is the comparison with the copy that would answer the request without its unlisted fields; nil: no
+// such copy is fresh, or the request cannot be compared.
 func withoutUnlisted(ex *exchange) *observation {
 	rq := &ex.request
 	query, why := rq.route.Query.Apply(rq.target.Query)
@@ -55,14 +57,15 @@ func withoutUnlisted(ex *exchange) *observation {
 	rq.query = query
 	rq.key, rq.url = rq.appendKey(rq.key[:0], rq.r.Header, true)
 	found := ex.p.find(rq, ex.start)
-	rq.query, rq.key = asked, rq.key[:0] // a request that is passed has its query as it came, and no key
+	rq.query, rq.key = asked, rq.key[:0] // a passed request has the query of the client, and no key
 	if found.use < httpcache.Fresh {
 		return nil
 	}
 	return &observation{ex: ex, found: found, would: true, token: ex.p.ledger.Token(), requested: time.Now()}
 }
 
-// bypassText says for what requests of the route went past the cache, and whether that was of use.
+// bypassText names a field, parameter or cookie because of which requests of the route went past the cache, with the
+// number of these requests and the result of comparing their answers.
 func bypassText(b observe.Bypass) string {
 	text := fmt.Sprintf("%s %s: %d requests", b.Kind, b.Name, b.Requests)
 	if compared := b.Same + b.Differed; compared > 0 {

@@ -6,20 +6,21 @@ import (
 	"cacheproxy/store"
 )
 
-// capture copies a body while it is read, and calls done with the copy at the end of the body, unless the body is longer than the limit or the
-// budget has no memory for it. The copy is counted in the budget until release. A capture is for one goroutine.
+// capture copies a body while the body is read, and calls done with the copy at the end of the body. done is not called
+// if the body is longer than the limit or if the budget has no memory for the copy. The budget counts the copy until
+// release. Only one goroutine may use a capture.
 type capture struct {
 	io.ReadCloser
 	limit    int64
 	budget   *store.Budget
 	data     []byte
 	reserved int64
-	over     bool              // it is longer than the limit
-	full     bool              // there was no memory for it
-	done     func(data []byte) // called once at the end of a body that was kept
+	over     bool              // the body is longer than the limit
+	full     bool              // the budget had no memory for the copy
+	done     func(data []byte) // called once, at the end of a body that was copied whole
 }
 
-// capture wraps the body of an answer in a capture, which is released when this request is finished.
+// capture wraps the body of an answer in a capture. finish releases the capture at the end of this request.
 func (ex *exchange) capture(body io.ReadCloser, done func(data []byte)) *capture {
 	ex.captured = &capture{ReadCloser: body, limit: ex.cfg.MaxObject, budget: ex.p.store.Memory().Budget(), done: done}
 	return ex.captured
@@ -59,7 +60,7 @@ func (c *capture) keep(p []byte) {
 	c.data = append(c.data, p...)
 }
 
-// release lets go of what was kept. Nil has nothing.
+// release drops the copy and returns its memory to the budget. A nil capture has no copy.
 func (c *capture) release() {
 	if c == nil {
 		return

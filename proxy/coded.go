@@ -12,8 +12,8 @@ import (
 	"cacheproxy/store/coding"
 )
 
-// deliverCoded answers with a copy whose body is held compressed: as it is to clients that accept that, and to others as the
-// origin sent it.
+// deliverCoded answers with a copy whose body is held compressed. Clients that accept the coding get the body as held;
+// other clients get the body as the origin sent it. The error is about the copy, not about the client.
 func (d *delivery) deliverCoded(c *store.Copy) error {
 	asHeld := httpcache.Compressed(d.rq.r.Header, c.Coding())
 	age := c.Life().Age(d.rq.start)
@@ -37,16 +37,17 @@ func (d *delivery) deliverCoded(c *store.Copy) error {
 	switch {
 	case d.rq.r.Method == http.MethodHead:
 	case asHeld:
-		_, _ = d.w.Write(c.Body()) // a client that has left; nothing more to do for it
+		_, _ = d.w.Write(c.Body()) // an error means that the client has left: nothing more to do
 	default:
 		return d.unpack(c)
 	}
 	return nil
 }
 
-// deliverCodedRanges answers with ranges of the body as the origin sent it, since that is what a Range header selects from here. The body is
-// decoded once, up to the last byte wanted. Ranges that are not in ascending order would have it decoded anew for each, so that sent is false
-// for them, and the caller sends the whole (RFC 9110 §14.2). The error is one of the copy, not of the client.
+// deliverCodedRanges answers with ranges of the body as the origin sent it: a Range header selects from that form. The
+// body is decoded once, up to the last wanted byte. For ranges that are not in ascending order, the body would have to
+// be decoded again for each range. sent is false then, and the caller sends the whole (RFC 9110 §14.2). The error is
+// about the copy, not about the client.
 func (d *delivery) deliverCodedRanges(c *store.Copy) (sent bool, err error) {
 	size := int64(c.Length())
 	if spans, ok := d.rq.ranges.Select(size); ok && !slices.IsSortedFunc(spans, byFirst) {
@@ -69,17 +70,18 @@ func (d *delivery) deliverCodedRanges(c *store.Copy) (sent bool, err error) {
 
 func byFirst(a, b httpcache.Span) int { return cmp.Compare(a.First, b.First) }
 
-// unpack sends the body of a copy without the coding that it is held in. The error is one of the copy, not of the client.
+// unpack sends the decoded body of a copy that is held compressed. The error is about the copy, not about the client.
 func (d *delivery) unpack(c *store.Copy) error {
 	w := &clientWriter{to: &d.w}
 	err := coding.Stream(d.rq.r.Context(), w, c.Coding(), c.Body(), c.Length())
 	if err == nil || w.left(d.rq.r.Context()) {
-		return nil // a client that has left; nothing more to do for it
+		return nil // the client has left: nothing more to do
 	}
 	return fmt.Errorf("unpack copy: %w", err)
 }
 
-// clientWriter remembers that writing to the client has failed, so that a client that has left can be told from a body that cannot be decoded.
+// clientWriter remembers that a write to the client has failed. deliverCodedRanges and unpack so tell a client that has
+// left from a body that cannot be decoded.
 type clientWriter struct {
 	to   *recorder
 	gone bool

@@ -10,26 +10,26 @@ import (
 	"cacheproxy/store"
 )
 
-// step is what execute does for a request.
+// step says how execute answers a request.
 type step uint8
 
 const (
 	passOn      step = iota // the request itself goes to the origin
-	passWrite               // as passOn, and what the write changes is invalidated
-	compare                 // as passOn, and the origin's answer is compared with the copy
-	passHead                // a HEAD goes to the origin, and its answer renews the copy or makes it stale
+	passWrite               // as passOn, and the copies that the write changes are invalidated
+	compare                 // as passOn, and the answer of the origin is compared with the copy
+	passHead                // a HEAD goes to the origin, whose answer renews the copy or makes the copy stale
 	serveCopy               // the copy answers
 	serveParts              // stored parts of a response answer
-	fetchShared             // the answer is fetched once for all requests that ask for the same
-	fetchAlone              // the answer is fetched for this request only; it may still be stored
+	fetchShared             // the answer is fetched once for all requests that ask the same
+	fetchAlone              // the answer is fetched for this request only, and may still be stored
 	refuseIt                // the proxy answers with an error of its own
 	queueWrite              // the write is accepted, and sent to the origin from the queue
 	showWrite               // the state of a queued write is shown
 	serveBoard              // a submission is recorded, or a board is read
 )
 
-// decision says what is to be done for a request. It is a value, and making one has no effects beyond the request: execute carries it out, and
-// explain prints it.
+// decision says how a request is to be answered. A decision is a value, and making a decision has no effects beyond the
+// request: execute carries the decision out, and Explain prints the decision.
 type decision struct {
 	step    step
 	outcome policy.Outcome
@@ -37,7 +37,7 @@ type decision struct {
 	detail  string // in Cache-Status instead of the reason's word; empty: the reason's word
 	found   candidate
 	apart   bool   // the request has waited for another request's fetch, whose answer was not for it
-	note    string // for explain: why the copy of another request answers; empty: it is this request's own
+	note    string // for Explain: why the copy of another request answers; empty: the copy is this request's own
 
 	renews  bool           // the copy is to be renewed in the background
 	class   upstream.Class // of the renewal
@@ -46,7 +46,7 @@ type decision struct {
 	refusal refusal
 }
 
-// status is the Status of the answer as far as it follows from the decision, before the origin has answered.
+// status is the Status of the answer as far as the decision determines the Status, before the origin has answered.
 func (d *decision) status(now time.Time) policy.Status {
 	s := policy.Status{Outcome: d.outcome, Reason: d.reason, Detail: d.detail, Apart: d.apart}
 	if copied := d.served(); copied != nil {
@@ -66,9 +66,10 @@ func (d *decision) served() *store.Copy {
 	return nil
 }
 
-// decide makes the decision about a request at the time now, from its plan, the configuration, and what is stored, invalidated and reachable
-// then. It changes nothing but the references that the request holds. It is called again for a request that has waited for a shared fetch whose
-// answer was not for it.
+// decide makes the decision about a request at the time now. The decision depends on the plan of the request, on the
+// configuration, and on the copies, invalidations and reachability at that time. decide changes nothing but the
+// references that the request holds. ServeHTTP calls decide again for a request that has waited for a shared fetch
+// whose answer was not for this request.
 func (p *Proxy) decide(rq *request, now time.Time) decision {
 	d := p.choose(rq, now)
 	d.apart = rq.waited
@@ -87,8 +88,8 @@ func (p *Proxy) choose(rq *request, now time.Time) decision {
 	return d
 }
 
-// unfetched makes the decision about a request that can be answered without a fetch that others may share. If a fetch is needed, decided is
-// false, and of d only found is set.
+// unfetched makes the decision about a request that can be answered without a shareable fetch. If such a fetch is
+// needed, decided is false, and only the field found of d is set.
 func (p *Proxy) unfetched(rq *request, now time.Time) (d decision, decided bool) {
 	switch {
 	case p.behind.shows(rq):
@@ -127,7 +128,7 @@ func passing(why policy.Reason) decision {
 	return decision{step: passOn, outcome: policy.Pass, reason: why}
 }
 
-// comparing is the decision to have the origin answer, and to compare its answer with what would have been served.
+// comparing is the decision that the origin answers, and that the answer is compared with the candidate.
 func comparing(found candidate) decision {
 	d := decision{step: compare, outcome: policy.WouldMiss, reason: found.reason, found: found}
 	if found.use >= httpcache.StaleServable {
@@ -137,8 +138,8 @@ func comparing(found candidate) decision {
 	return d
 }
 
-// fromCopy is the decision to answer with a copy. A request whose If-Match or If-Unmodified-Since the copy does not meet is passed instead: the
-// origin may have something that does.
+// fromCopy is the decision to answer with a copy. If the copy does not meet the If-Match or If-Unmodified-Since of the
+// request, the request is passed instead: the representation of the origin may meet the condition.
 func (rq *request) fromCopy(found candidate, outcome policy.Outcome, why policy.Reason, now time.Time) decision {
 	c := found.Copy
 	if httpcache.ForOrigin(rq.r.Header) && isSuccess(c.Status()) && !httpcache.MeetsPreconditions(rq.r.Header, c.Header()) {
@@ -154,13 +155,14 @@ func (rq *request) fromCopy(found candidate, outcome policy.Outcome, why policy.
 	return d
 }
 
-// ahead reports whether a fresh copy is worth renewing before it expires, counting this request as a read.
+// ahead reports whether a fresh copy is worth renewing before its expiry, counting this request as a read.
 func (rq *request) ahead(c *store.Copy, now time.Time) bool {
 	return rq.route.RenewsAhead && int(c.Use.Hits.Load())+1 >= rq.route.MinHits && rq.route.due(c, now)
 }
 
-// withCredentials is the decision about a read with Authorization that no copy may answer (RFC 9111 §3.5): the origin is asked for this request
-// alone. The request neither waits for others nor do others wait for it, since whether the answer may be shared is not known before it is there.
+// withCredentials is the decision about a read with Authorization that no copy may answer (RFC 9111 §3.5): the origin
+// is asked for this request alone. This request does not wait for others, and others do not wait for this request,
+// since only the answer says whether the answer may be shared.
 func (p *Proxy) withCredentials(rq *request, found candidate, now time.Time) decision {
 	alone := rq.r.Method == http.MethodGet && len(rq.ranges) == 0 && !rq.directives.NoStore && rq.route.ForwardHeaders == policy.ForwardAll
 	switch {
@@ -172,7 +174,7 @@ func (p *Proxy) withCredentials(rq *request, found candidate, now time.Time) dec
 		return refusing(storeDown)
 	}
 	d := fetching(fetchAlone, found)
-	if found.Copy == nil { // else what is wrong with the copy is the reason
+	if found.Copy == nil { // else the reason is why the copy may not answer
 		d.reason = policy.Authorization
 	}
 	return d
@@ -207,7 +209,8 @@ func (p *Proxy) missing(rq *request, found candidate, now time.Time) decision {
 	return rq.chooseFetch(found)
 }
 
-// chooseFetch decides how an answer is fetched: shared with other requests or, if it is known that it could not be shared, for this one alone.
+// chooseFetch decides how an answer is fetched: shared with other requests, or for this request alone if sharing is
+// known to be impossible or has failed too often. A request that a fetch would not serve is passed instead.
 func (rq *request) chooseFetch(found candidate) decision {
 	d := fetching(fetchAlone, found)
 	d.part = rq.wantsPart(found)
@@ -217,8 +220,8 @@ func (rq *request) chooseFetch(found candidate) decision {
 	case found.shareless == policy.NoReason:
 		d.step = fetchShared
 		return d
-	case len(rq.ranges) > 0, // a fill would fetch the whole, which nobody but this request could use
-		rq.route.Compression != httpcache.Identity: // a fill asks for identity, which serves only to hold the copy compressed
+	case len(rq.ranges) > 0, // a fill would fetch the whole, for this request only
+		rq.route.Compression != httpcache.Identity: // a fill asks for identity, only to hold the copy compressed
 		d = passing(policy.HitForMiss)
 		d.found = found
 		return d
@@ -227,20 +230,22 @@ func (rq *request) chooseFetch(found candidate) decision {
 	return d
 }
 
-// fetching reports what is fetched, and why, as a miss.
+// fetching is the decision to fetch, with the step given. The outcome is a miss, for the reason of the candidate.
 func fetching(how step, found candidate) decision {
 	return decision{step: how, outcome: policy.Miss, reason: found.reason, found: found}
 }
 
-// wantsPart reports whether this request asks the origin for a part instead of the whole: there is no copy that a fetch could confirm, and no
-// reason is known why the answer could not be stored, except that the whole is too large.
+// wantsPart reports whether this request asks the origin for a part instead of the whole. For that, there must be no
+// copy that a fetch could confirm, and no known reason why the answer could not be stored, except that the whole is too
+// large.
 func (rq *request) wantsPart(found candidate) bool {
 	return len(rq.ranges) > 0 && rq.route.Range == policy.RangePart && found.Copy == nil &&
 		(found.shareless == policy.NoReason || found.shareless == policy.TooLarge)
 }
 
-// due reports whether a copy is old enough to be renewed ahead of its expiry. So that copies that were stored together do not become due
-// together, each becomes due at a point of its own, by its digest, in the first half of what is left of its lifetime after refresh_at.
+// due reports whether a copy is old enough to be renewed ahead of its expiry. Copies that were stored together must not
+// become due together. So the digest and the time of receipt give each copy a point of its own, in the first half of
+// the lifetime that is left after refresh_at.
 func (r *route) due(c *store.Copy, now time.Time) bool {
 	at := r.RefreshAt
 	spread := float64((c.Digest^uint64(c.Life().Received.UnixNano()))*0x9E3779B97F4A7C15>>11) / (1 << 53)
@@ -248,7 +253,7 @@ func (r *route) due(c *store.Copy, now time.Time) bool {
 	return float64(c.Life().Age(now)) >= at*float64(c.Life().Fresh)
 }
 
-// refusal is an answer of the proxy's own to a request that it cannot or must not serve.
+// refusal is an error of the proxy's own, for a request that the proxy cannot or must not serve.
 type refusal struct {
 	code int
 	why  policy.Reason

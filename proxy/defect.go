@@ -8,15 +8,16 @@ import (
 	"cacheproxy/policy"
 )
 
-// caught recovers from a panic in the handling of a request: it logs the panic, and answers with 500 if no head has gone out, or else breaks off
-// the answer. net/http by itself would close the connection without an answer, and log at level Debug only. Callers defer caught after
-// finish, so that it runs before finish reports the request.
+// caught recovers from a panic in the handling of a request, and logs the panic. If no head has gone out, caught
+// answers with 500; otherwise caught breaks off the answer. net/http by itself would close the connection without an
+// answer, and log at level Debug only. Callers defer finish first and caught second: caught then runs first, and finish
+// reports the outcome that caught has set.
 func caught(ex *exchange) {
 	v := recover()
 	switch {
 	case v == nil:
 		return
-	case v == http.ErrAbortHandler: // deliberate: the answer breaks off, so that the client does not take a part for the whole
+	case v == http.ErrAbortHandler: // deliberate: the client must not take a part for the whole
 		panic(v)
 	}
 	onDefect(v)
@@ -30,7 +31,7 @@ func caught(ex *exchange) {
 		panic(http.ErrAbortHandler)
 	}
 	h := ex.w.Header()
-	for name := range h { // fields of the answer that failed; Connection, which may say close, is about more than that answer
+	for name := range h { // fields of the failed answer. Connection stays: close is about more than that answer
 		if name != "Connection" {
 			delete(h, name)
 		}
@@ -40,5 +41,6 @@ func caught(ex *exchange) {
 	ex.whole = true
 }
 
-// onDefect is called with each recovered panic. Tests replace it with one that fails the test, which would otherwise see only a 500.
+// onDefect is called with each recovered panic. Tests replace onDefect by a function that fails the test, since the
+// test itself sees only a 500.
 var onDefect = func(defect any) {}

@@ -12,19 +12,20 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// deferring is a route that queues writes: one in force on this instance, or one that is or was in force on another and may still have writes
-// in the queue. For a write of any route it tells the keys of queued writes that this write has to wait for.
+// deferring is a route that queues writes. The route is in force on this instance, or is or was in force on another
+// instance and may still have writes in the queue. deferring gives the keys of queued writes for which a write of any
+// route has to wait.
 type deferring struct {
 	name    string
-	said    string // its definition as JSON, as instances tell it to each other
+	said    string // the definition as JSON, in the form that instances publish
 	key     policy.Template
 	keyed   bool   // the host is part of the key
-	status  string // path under which the states of its writes are shown
+	status  string // path under which the states of the writes are shown
 	table   *policy.Table
-	methods []string // methods of its patterns; "": any
+	methods []string // methods of the patterns; "": any
 }
 
-// definition is what instances tell each other of a route that queues writes, as JSON.
+// definition is the description of a route that queues writes, which instances publish to each other as JSON.
 type definition struct {
 	Name     string   `json:"name"`
 	Patterns []string `json:"patterns"`
@@ -33,7 +34,7 @@ type definition struct {
 	Status   string   `json:"status"`
 }
 
-// deferringOf returns those of the routes that queue writes.
+// deferringOf returns the deferring of each route that queues writes.
 func deferringOf(routes []*route) (all []*deferring) {
 	for _, r := range routes {
 		if r.behind == nil {
@@ -47,7 +48,7 @@ func deferringOf(routes []*route) (all []*deferring) {
 		if err != nil {
 			panic(fmt.Sprintf("BUG: the definition of a route cannot be written: %v", err))
 		}
-		if of, err := parseDeferring(string(said)); err == nil { // it cannot fail: the patterns and the template were parsed before
+		if of, err := parseDeferring(string(said)); err == nil { // never an error: all parts were parsed before
 			all = append(all, of)
 		}
 	}
@@ -85,9 +86,11 @@ func parseDeferring(said string) (*deferring, error) {
 	return of, nil
 }
 
-// keyName names what a write is about: by the route's key template or, without one, by its path, and by its host if the origin sees it (keyed).
+// keyName names the resource that a write is about: by the key template of the route or, without a template, by the
+// path. keyed adds the host to a name by the path, for a route whose origin sees the host.
 //
-// Invariant: two writes that an API may take for writes to one resource have the same name, however their hosts and paths are spelled.
+// Invariant: two writes that an API may take for writes to one resource have the same name, however their hosts and
+// paths are spelled.
 func keyName(key policy.Template, keyed bool, m *policy.Match, t httpcache.Target) string {
 	t.Host = keyHost(t.Host)
 	if !key.Zero() {
@@ -100,9 +103,10 @@ func keyName(key policy.Template, keyed bool, m *policy.Match, t httpcache.Targe
 	return "u" + t.Host + httpcache.CanonicalPath(policy.CleanTarget(t).Path)
 }
 
-// keyHost is a host as key names have it: in lower case (RFC 3986 §6.2.2.1), without escapes (§6.2.2.2), without a trailing dot, an address in
-// one form (RFC 5952), and without the port, since servers choose a site by its name alone. If two hosts that become equal here are different
-// after all, their writes only wait for each other without need.
+// keyHost is a host in the form that key names have. Letters are in lower case (RFC 3986 §6.2.2.1), escapes are decoded
+// (§6.2.2.2), and a trailing dot is removed. An address has one form (RFC 5952), without a zone. The port is removed,
+// since servers choose a site by name alone. If keyHost makes two hosts equal that are different sites, their writes
+// only wait for each other without need.
 func keyHost(host string) string {
 	var plain strings.Builder
 	for i := 0; i < len(host); i++ {
@@ -123,7 +127,8 @@ func keyHost(host string) string {
 	return name
 }
 
-// names returns the names (keyName) that the route has for writes to a target, by any of its methods and by either spelling of the host.
+// names returns the names (keyName) that the route has for writes to a target, by any method of the route and by either
+// spelling of the host.
 func (d *deferring) names(t httpcache.Target) (names []string) {
 	clean := t
 	clean.Path = policy.CleanTarget(t).Path
@@ -142,7 +147,7 @@ func (d *deferring) names(t httpcache.Target) (names []string) {
 	return names
 }
 
-// ownKey is the name (keyName) that the request's own route has for what the request is about.
+// ownKey is the name (keyName) that the route of the request has for the resource of the request.
 func ownKey(rq *request) string {
 	return keyName(rq.route.WriteKey, rq.route.Host.Literal == "", &rq.match, rq.target)
 }

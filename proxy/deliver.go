@@ -13,8 +13,8 @@ import (
 	"cacheproxy/store"
 )
 
-// deliverCopy answers with a stored copy, or with 304 where the client has it already. The error is one of a copy that cannot
-// be unpacked, after the head is out.
+// deliverCopy answers with a stored copy, or with 304 if the client has the representation already. An error says that
+// the copy cannot be decoded, after the head has gone out.
 func (d *delivery) deliverCopy(c *store.Copy) error {
 	if c.Coding() != httpcache.Identity {
 		return d.deliverCoded(c)
@@ -36,12 +36,13 @@ func (d *delivery) deliverCopy(c *store.Copy) error {
 		d.w.WriteHeader(c.Status())
 	}
 	if r.Method != http.MethodHead && len(c.Body()) > 0 {
-		_, _ = d.w.Write(c.Body()) // a client that has left; nothing more to do for it
+		_, _ = d.w.Write(c.Body()) // an error means that the client has left: nothing more to do
 	}
 	return nil
 }
 
-// validators returns the fields of a copy's header that conditions are compared with. The map is valid until the next call.
+// validators returns the fields of a copy's header with which conditions are compared. The map is valid until the next
+// call, and only while the request holds the copy.
 func (d *delivery) validators(c *store.Copy) http.Header {
 	if d.validating == nil {
 		d.validating = make(http.Header, 3)
@@ -64,14 +65,15 @@ func (d *delivery) deliverNotModified(stored http.Header, age time.Duration) {
 	d.w.WriteHeader(http.StatusNotModified)
 }
 
-// share puts the fields of src into dst without copying the values, which nobody writes to.
+// share puts the fields of src into dst. The values are shared, not copied: no code writes to them.
 func share(dst, src http.Header) {
 	for name, values := range src {
 		dst[name] = values[:len(values):len(values)]
 	}
 }
 
-// deliverFill answers with a fill's response, while its body arrives. shown says which part of the body is sent. The error is that of deliverCopy.
+// deliverFill answers with the response of a fill, while the body arrives. shown says which part of the body is sent.
+// The error is that of deliverCopy.
 func (d *delivery) deliverFill(res *fill.Response, from *fill.Reader, shown stretch) error {
 	switch {
 	case res.Confirmed != nil && res.Confirmed.Coding() != httpcache.Identity:
@@ -98,13 +100,13 @@ func (d *delivery) deliverFill(res *fill.Response, from *fill.Reader, shown stre
 	return nil
 }
 
-// hasAlready reports whether the client has what a fill brings.
+// hasAlready reports whether the client has the representation that a fill brings.
 func (d *delivery) hasAlready(res *fill.Response) bool {
 	r := d.rq.r
 	return httpcache.Conditional(r.Header) && httpcache.NotModified(r.Header, r.Method, res.Status, res.Header, res.Verdict.Lifetime.Received)
 }
 
-// addFillHeader adds what differs from answer to answer.
+// addFillHeader adds the fields that differ from answer to answer.
 func (d *delivery) addFillHeader(h http.Header, res *fill.Response) {
 	life := res.Verdict.Lifetime
 	if res.Verdict.Store && (res.Confirmed != nil || d.status.Collapsed || res.Age != nil) {
@@ -117,17 +119,18 @@ func (d *delivery) addFillHeader(h http.Header, res *fill.Response) {
 	keepUntyped(h)
 }
 
-// follow sends a body, or the wanted stretch of it, to the client as it arrives. If the body breaks off, so does the answer.
+// follow sends a body, or the wanted stretch of the body, to the client as the bytes arrive. If the body breaks off, so
+// does the answer.
 func (d *delivery) follow(res *fill.Response, from *fill.Reader, wanted httpcache.Span) {
 	ctx, flush := d.rq.r.Context(), http.NewResponseController(&d.w)
 	if res.Header["Content-Length"] == nil && from.Idle() {
-		_ = flush.Flush() // the client may wait for the head, and the first bytes be long in coming
+		_ = flush.Flush() // the client may wait for the head while the first bytes are still to come
 	}
 	for at := int64(0); at <= wanted.Last; {
 		p, err := from.Next(ctx)
 		if err != nil {
 			if at == res.Length && ctx.Err() != nil {
-				return // the client has been sent all of it, and has left since
+				return // the client has been sent the whole body, and has left since
 			}
 			d.abort(brokenBy(ctx, err))
 		}
@@ -144,7 +147,7 @@ func (d *delivery) follow(res *fill.Response, from *fill.Reader, wanted httpcach
 			return
 		}
 		if from.Idle() {
-			_ = flush.Flush() // a writer that cannot flush sends when it likes
+			_ = flush.Flush() // a writer without Flush chooses itself when to send
 		}
 	}
 	if wanted != everything {

@@ -12,10 +12,11 @@ import (
 	"cacheproxy/store"
 )
 
-const maxNamed = 24 // names in one list of a log line
+const maxNamed = 24 // the greatest number of names in one list of a log line
 
-// tell logs in what the origin's answer differed from the copy, and which fields and parameters of the request are not part of the key, since
-// one of them may have to be. It logs names and lengths only: values and bodies can be personal.
+// tell logs the differences between the answer of the origin and the copy. tell also logs the names of the fields and
+// parameters of the request that are not part of the key, since one of these may have to be. Values and bodies can be
+// personal, so only names and lengths are logged.
 func (o *observation) tell() {
 	ex, c := o.ex, o.found.Copy
 	ok, skipped := ex.route.differences.Pass(ex.start)
@@ -50,8 +51,8 @@ func (o *observation) tell() {
 	ex.p.logger.LogAttrs(ex.r.Context(), slog.LevelWarn, "a copy would have differed from the origin's answer", attrs...)
 }
 
-// withheld counts and logs that the route, if it were switched on, would strip the cookies of this answer (strip_set_cookie). The comparison
-// itself ignores cookies, since stripping them is what the route is configured to do.
+// withheld counts and logs that the route with mode on would strip the cookies of this answer (strip_set_cookie). The
+// comparison itself ignores cookies, since the route is configured to strip cookies.
 func (o *observation) withheld() {
 	ex := o.ex
 	if !ex.route.StripSetCookie || !httpcache.SetsCookie(o.header) {
@@ -74,7 +75,7 @@ func (o *observation) withheld() {
 	ex.p.logger.LogAttrs(ex.r.Context(), slog.LevelWarn, "a client would not have got the cookies of the origin's answer (strip_set_cookie)", attrs...)
 }
 
-// differs describes for the log how the body differs from that of a copy.
+// differs describes, for the log, the differences between the captured body and the body of a copy.
 func (b *capture) differs(c *store.Copy, status int) []slog.Attr {
 	if b.over {
 		return []slog.Attr{slog.String("bytes", fmt.Sprintf("more than %d", b.limit))}
@@ -93,7 +94,7 @@ func (b *capture) differs(c *store.Copy, status int) []slog.Attr {
 	return attrs
 }
 
-// differing names the fields in which two headers differ, but for the time at which they were made.
+// differing names the fields in which two headers differ, except Date.
 func differing(a, b http.Header) []string {
 	var names []string
 	for name := range a {

@@ -20,10 +20,10 @@ type exchange struct {
 	request
 	delivery
 	origin    time.Duration // time spent waiting for the origin
-	address   string        // from which the origin answered; empty: it did not
-	probing   *store.Copy   // the copy for which this request is the probe; see ask. Nil: it is none
-	captured  *capture      // of the answer's body; nil: none is kept
-	inspected *store.Room   // memory of what writing.readAnswer has read of the answer; nil: none
+	address   string        // the origin's, of the answer; empty: the origin has not answered
+	probing   *store.Copy   // the copy for which this request is the probe (ask); nil: no probe
+	captured  *capture      // the copy of the answer's body; nil: the body is not captured
+	inspected *store.Room   // memory of the part of the answer that writing.readAnswer has read; nil: none
 	span      *observe.Span
 	bypass    bypass // names because of which the request goes past the cache
 }
@@ -40,7 +40,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex.whole = true
 }
 
-// begin sets what follows from the request alone. All other fields are zero then: reset leaves them so.
+// begin sets the fields that follow from the request alone. All other fields are zero when begin is called: reset
+// clears them.
 func (ex *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	upstream.AsSent(r.Header)
 	ex.p, ex.r, ex.cfg, ex.rq = p, r, p.config(), &ex.request
@@ -51,10 +52,10 @@ func (ex *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	ex.span = p.tracer.Request(r, ex.start)
 }
 
-// serve takes a request from its head to its answer: resolve, receive, plan, decide, execute. If a shared fetch brings an answer that is not for
-// this request, the last two are done again.
+// serve takes a request from its head to its answer: resolve, receive, plan, decide, execute. If a shared fetch brings
+// an answer that is not for this request, serve decides and executes again.
 func (ex *exchange) serve() {
-	ex.warnUnbelieved() // before resolve, which may strip the fields that it looks at
+	ex.warnUnbelieved() // before resolve, which may strip the forwarding fields
 	refused := ex.resolve(ex.scheme())
 	if refused == nil && ex.target.Host == "" && (ex.r.ProtoAtLeast(1, 1) || ex.match.Route.Writes(ex.asked())) {
 		refused = &hostless
@@ -91,15 +92,15 @@ func (ex *exchange) serve() {
 	}
 }
 
-// hostless is the answer to a request without a host: a write would invalidate the copies of every host. Reads in HTTP/1.0, which does not
-// require Host (RFC 9112 §3.2), are served, since monitors send them without one.
+// hostless is the answer to a request without a host. A write without a host would invalidate the copies of every host.
+// Reads in HTTP/1.0 are served: that version does not require Host (RFC 9112 §3.2), and monitors leave Host out.
 var hostless = refusal{http.StatusBadRequest, policy.UncleanPath, "the request target cannot be understood: no host is given"}
 
-// execute does what was decided. It reports whether the request is answered.
+// execute carries out a decision, and reports whether the request is answered. If not, serve decides again.
 func (ex *exchange) execute(d *decision) bool {
 	ex.traceLookup(d)
 	if d.step == passOn || d.step == passWrite {
-		ex.bypass = ex.bypassFor(d.reason) // before the answer: its Vary may teach the route the field, which is then no bypass any more
+		ex.bypass = ex.bypassFor(d.reason) // before the answer, whose Vary may make the field a listed one
 		ex.route.Metrics.Bypassed(ex.bypass.kind, ex.bypass.names)
 	}
 	switch d.step {
@@ -136,14 +137,15 @@ func (ex *exchange) serveCopy(d *decision) {
 	ex.deliver(d, d.status(ex.start))
 }
 
-// deliver answers with the copy of a decision, counts the read, and has the copy written to tiers below memory that may have lost it.
+// deliver answers with the copy of a decision and counts the read. If a tier below memory may have lost the copy,
+// deliver has the copy written there again.
 func (ex *exchange) deliver(d *decision, status policy.Status) {
 	c := d.found.Copy
 	ex.settle(status)
 	c.Use.Hit(ex.start)
 	if status.Outcome == policy.Hit && ex.lease == leaseHeld && !d.found.other && ex.p.store.Lacks(c) {
 		found := d.found.Found
-		found.Key = strings.Clone(found.Key) // which may lie in the buffer of this request
+		found.Key = strings.Clone(found.Key) // the old Key may lie in the buffer of this request
 		ex.p.fills.Rewarm(ex.route.Route, string(ex.key), found)
 	}
 	if err := ex.deliverCopy(c); err != nil {
@@ -158,8 +160,9 @@ func (ex *exchange) unpackFailed(err error) {
 	ex.abort(policy.Incomplete)
 }
 
-// finish releases the copies and the memory of bodies, reports the request, and returns the exchange to the pool if nothing else can still use
-// it. It is deferred, so that it runs after the last byte was written, and after a panic too.
+// finish releases the copies and the memory of bodies, and reports the request. The exchange returns to the pool if
+// nothing else can still use the exchange. Callers defer finish, so that finish runs after the last byte was written,
+// and also after a panic.
 func (ex *exchange) finish() {
 	ex.held.release()
 	ex.gathered.room.Release()
@@ -168,15 +171,15 @@ func (ex *exchange) finish() {
 	ex.report()
 	switch {
 	case ex.status.Outcome == policy.Hit:
-	case ex.status.Outcome == policy.Miss && ex.whole: // the fill, which may go on, refers to nothing of it: see fillRequest
+	case ex.status.Outcome == policy.Miss && ex.whole: // a fill that goes on does not refer to ex: see fillRequest
 	default:
-		return // a transport or hook that was handed the request may refer to it longer
+		return // a transport or hook may still refer to the request
 	}
 	reset(ex)
 }
 
-// reset clears an exchange that nothing refers to any more, and returns it to the pool. Only buffers are kept. The key's length becomes zero, so
-// that the next request, if it has no key, does not show this one's.
+// reset clears an exchange to which nothing refers any more, and returns the exchange to the pool. Only buffers are
+// kept. The length of the key becomes zero: otherwise the next request without a key would show the key of this one.
 func reset(ex *exchange) {
 	key, validating := ex.key, ex.validating
 	*ex = exchange{request: request{key: key[:0]}, delivery: delivery{validating: validating}}

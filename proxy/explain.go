@@ -21,34 +21,38 @@ import (
 	"cacheproxy/store"
 )
 
-// Explanation says how a request would be handled, as far as that can be told without asking the origin. Its JSON form is a contract.
+// Explanation says how a request would be handled, as far as the proxy can tell without asking the origin. The JSON
+// form is a contract with users.
 type Explanation struct {
 	Request   string   `json:"request"`
-	Assumed   []string `json:"assumed,omitempty"` // fields of the request that were not given and have been assumed; set by the caller of Explain
+	Assumed   []string `json:"assumed,omitempty"` // assumed request fields; set by the caller of Explain
 	Route     string   `json:"route"`
 	Pattern   string   `json:"pattern,omitempty"`
-	Skipped   string   `json:"skipped,omitempty"` // the route with the more specific pattern whose where or clients do not fit the request
+	Skipped   string   `json:"skipped,omitempty"` // the more specific route whose where or clients do not fit
 	Policy    string   `json:"policy"`
 	Mode      string   `json:"mode"`
-	ModeShare string   `json:"mode_share,omitempty"` // of the requests that the mode is for, where not all; the decision is that for one of these
+	ModeShare string   `json:"mode_share,omitempty"` // of the requests, if not all; the decision is for one of these
 	Upstream  string   `json:"upstream"`
-	Decision  string   `json:"decision"` // hit, stale, miss, pass, write, queued, error
+	Decision  string   `json:"decision"` // hit, stale, miss, pass, write, queued, board, error
 	Reason    string   `json:"reason,omitempty"`
-	// CacheStatus is what Cache-Status would say, without what depends on the upstream's answer.
+	// CacheStatus is the text of Cache-Status, without the parts that depend on the answer of the upstream.
 	CacheStatus string `json:"cache_status"`
-	// Names of the header fields, parameters and cookies because of which the request goes past the cache.
+	// Unlisted, UnlistedParameters and UnlistedCookies name the header fields, parameters and cookies because of which
+	// the request goes past the cache.
 	Unlisted           []string `json:"unlisted_headers,omitempty"`
 	UnlistedParameters []string `json:"unlisted_parameters,omitempty"`
 	UnlistedCookies    []string `json:"unlisted_cookies,omitempty"`
-	// Bypasses says because of which names most requests of the route went past the cache since the start of this instance.
+	// Bypasses has the names because of which most requests of the route went past the cache since the start of this
+	// instance.
 	Bypasses []string `json:"route_bypassed_for,omitempty"`
-	// Prefers is what the client prefers, by which copies of the URL are kept apart; Compared says whether these copies have differed.
+	// Prefers has the preferences of the client by which copies of the URL are kept apart. Compared says whether these
+	// copies have differed.
 	Prefers    []string `json:"prefers,omitempty"`
 	Compared   []string `json:"variants_compared,omitempty"`
 	Note       string   `json:"note,omitempty"`  // why a client's request may be handled otherwise than explained
-	Lease      string   `json:"lease,omitempty"` // whether copies may be used; only where there are other instances
+	Lease      string   `json:"lease,omitempty"` // whether copies may be used; empty: there are no other instances
 	Name       string   `json:"name,omitempty"`
-	StorageKey string   `json:"storage_key,omitempty"` // in hexadecimal: it is binary
+	StorageKey string   `json:"storage_key,omitempty"` // in hexadecimal, since the key is binary
 	Query      string   `json:"query_forwarded,omitempty"`
 	NotStored  string   `json:"not_stored,omitempty"` // why the last answer was not stored
 	Variants   []string `json:"variants_by,omitempty"`
@@ -61,25 +65,26 @@ type Explanation struct {
 // Copy is the state of a stored copy.
 type Copy struct {
 	Status      int      `json:"status"`
-	State       string   `json:"state"`  // fresh, stale and so on, by its lifetime
-	Ledger      string   `json:"ledger"` // valid, soft-purged, fenced or purged
+	State       string   `json:"state"`  // fresh, stale and so on, by the lifetime
+	Ledger      string   `json:"ledger"` // valid, soft-purged, unconfirmed, fenced or purged
 	Age         string   `json:"age"`
 	TTL         string   `json:"ttl"`
 	StaleWhile  string   `json:"stale_while_revalidate,omitempty"`
 	StaleError  string   `json:"stale_if_error,omitempty"`
 	Stored      string   `json:"stored"`
-	Position    uint64   `json:"position"` // of the ledger, when it was fetched
+	Position    uint64   `json:"position"` // of the ledger, when the copy was fetched
 	Bytes       int      `json:"bytes"`
-	Held        string   `json:"held,omitempty"` // in which coding, and how many bytes that takes, where compressed
+	Held        string   `json:"held,omitempty"` // the coding and the length in this coding; empty: not compressed
 	Hits        uint32   `json:"hits"`
 	Vary        []string `json:"vary,omitempty"`
 	ETag        string   `json:"etag,omitempty"`
 	ContentType string   `json:"content_type,omitempty"`
 }
 
-// Explain explains the decision about a request with this method, URL (absolute, or a path) and header, as if it came from a peer that is not
-// trusted. It makes the decision by the same code as ServeHTTP. If routes are for some clients only, the client's address is the last one in
-// X-Forwarded-For. The error says that the URL cannot be parsed.
+// Explain explains the decision about a request with this method, URL (absolute, or a path) and header, as if the
+// request came from a peer that is not trusted. The decision is made by the same code as in ServeHTTP. If some routes
+// are for some clients only, the address of the client is the last one in X-Forwarded-For. The error says that the URL
+// cannot be parsed.
 func (p *Proxy) Explain(method, rawURL string, header http.Header) (*Explanation, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -122,7 +127,7 @@ func (p *Proxy) Explain(method, rawURL string, header http.Header) (*Explanation
 	return e, nil
 }
 
-// explanation prints a decision.
+// explanation puts a decision into an Explanation.
 func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 	status := d.status(rq.start)
 	e := &Explanation{
@@ -161,7 +166,7 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 			e.Members = append(e.Members, m.String())
 		}
 	}
-	found := candidate{Found: p.selected(rq, rq.start)} // the copy is shown whether or not it may be used
+	found := candidate{Found: p.selected(rq, rq.start)} // shown also if the copy may not be used
 	if found.Variants != nil {
 		e.Variants = found.Variants.Names()
 	}
@@ -179,7 +184,7 @@ func (p *Proxy) explanation(rq *request, d *decision) *Explanation {
 	return e
 }
 
-// note says why a client's request may be handled otherwise than explained; empty: there is no such reason.
+// note says why a client's request may be handled otherwise than explained; empty: no reason is known.
 func (p *Proxy) note(rq *request, d *decision) string {
 	switch {
 	case d.note != "":
@@ -208,7 +213,7 @@ func (p *Proxy) note(rq *request, d *decision) string {
 	return ""
 }
 
-// leaseText describes the lease of this instance; empty: it is the only instance, and has none.
+// leaseText describes the lease of this instance; empty: this instance is the only one, and has no lease.
 func (p *Proxy) leaseText(rq *request) string {
 	if p.lease == nil {
 		return ""
@@ -246,7 +251,8 @@ func (p *Proxy) describe(c *store.Copy, now time.Time) *Copy {
 	return d
 }
 
-// comparedText says what comparing copies that differ in a field has shown, and whether telling them apart was of use.
+// comparedText gives the result of comparing copies that differ in a field, and says whether the field is a candidate
+// for ignore_headers.
 func comparedText(p observe.Preference) string {
 	text := fmt.Sprintf("%s: %d pairs, %d differed", p.Name, p.Same+p.Differed, p.Differed)
 	if p.Differed == 0 {
