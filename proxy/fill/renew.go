@@ -67,6 +67,7 @@ type renewals struct {
 	mu      lockorder.Mutex[lockorder.Renewals] // guards the fields below but workers
 	ctx     context.Context                     // of the workers; nil: before run and after run no worker starts
 	workers sync.WaitGroup
+	closed  bool                               // offer takes no more
 	of      map[*upstream.Upstream]*renewalsOf // only upstreams with renewals that wait or run
 }
 
@@ -76,10 +77,13 @@ type renewalsOf struct {
 	workers int
 }
 
-// offer queues a renewal. False: the queue is full.
+// offer queues a renewal. False: the queue is full or closed.
 func (rs *renewals) offer(r Renewal) bool {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	if rs.closed {
+		return false
+	}
 	origin := r.Request.Route.Origin
 	q := rs.of[origin]
 	switch {
@@ -139,17 +143,21 @@ func (rs *renewals) run(ctx context.Context) {
 	rs.workers.Wait()
 }
 
-// forget releases the renewals that are left in the queues. No worker may run any more: forget reads the queues without
-// mu, after taking them out of rs.
+// forget releases the renewals that wait, and lets offer take no more. Workers may still run: the queues are empty for
+// them.
 func (rs *renewals) forget() {
+	var left []Renewal
 	rs.mu.Lock()
-	left := rs.of
-	rs.of = make(map[*upstream.Upstream]*renewalsOf)
-	rs.mu.Unlock()
-	for _, q := range left { // no worker may have these any more
-		for i := range q.waiting {
-			q.waiting[i].letGo()
+	rs.closed = true
+	for origin, q := range rs.of {
+		left = append(left, q.waiting...)
+		if q.waiting = nil; q.workers == 0 {
+			delete(rs.of, origin)
 		}
+	}
+	rs.mu.Unlock()
+	for i := range left {
+		left[i].letGo()
 	}
 }
 

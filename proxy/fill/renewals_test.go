@@ -2,6 +2,7 @@ package fill
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -9,7 +10,9 @@ import (
 	"testing/synctest"
 
 	"cacheproxy/proxy/upstream"
+	"cacheproxy/store"
 	"cacheproxy/test/bubbles"
+	"cacheproxy/test/references"
 )
 
 // An upstream that hangs has as many renewals at work as it may have, and holds up nobody else's. What has no room is not taken, and what
@@ -75,5 +78,33 @@ func TestRenewalsOfOneUpstreamHoldUpNoOther(t *testing.T) {
 		if rs.forget(); len(rs.of) != 0 {
 			t.Error("something is left")
 		}
+		if rs.offer(Renewal{Request: well}) {
+			t.Error("something is taken that nobody would let go of")
+		}
 	})
+}
+
+// The queues are emptied while workers take from them, as at the end of a process: each renewal is carried out or let go of, once.
+func TestRenewalsForgottenAtWork(t *testing.T) {
+	made := references.Made()
+	origin := upstream.New(upstream.Options{Name: "a.test", URL: &url.URL{Scheme: "http", Host: "a.test"}})
+	of := &Request{Route: &Route{Origin: origin}}
+	c := store.NewCopy(200, http.Header{}, []byte("x"))
+	var done atomic.Int64
+	rs := &renewals{of: map[*upstream.Upstream]*renewalsOf{}, renew: func(_ context.Context, r Renewal) { done.Add(1); r.letGo() }}
+	for range 500 {
+		c.Hold()
+		rs.offer(Renewal{Request: of, Copy: c})
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { rs.run(ctx) })
+	rs.forget()
+	stop()
+	running.Wait()
+	c.Release()
+	references.WantAllFree(t, made)
+	if n := done.Load(); n > 500 {
+		t.Errorf("%d are done of 500", n)
+	}
 }
