@@ -12,10 +12,10 @@ import (
 	"cacheproxy/store"
 )
 
-// candidate is the result of a look-up, and what the copy may be used for.
+// candidate is the result of a look-up, with the use that the copy may be put to.
 type candidate struct {
 	store.Found
-	use    httpcache.Freshness // what the copy may be used for
+	use    httpcache.Freshness // the use that the copy may be put to
 	reason policy.Reason
 	// previous is a copy past all its windows, which serves only to tell whether the next answer differs; nil: there is
 	// none.

@@ -33,7 +33,7 @@ func (b *Behind) flushed(ctx context.Context, w *writebehind.Write) *writing {
 		ex.route = ex.cfg.routes[ex.match.Route]
 	}
 	members, _, excess := ex.route.Effects(&ex.match, ex.target, ex.target.Query, w.Header, w.Body)
-	if excess != nil { // the accepting configuration saw no excess; the changed copies are among those of the two routes
+	if excess != nil { // the accepting configuration saw no excess; the changed copies are among those of both routes
 		members = []policy.Member{policy.NewMember(policy.KindRoute, ex.route.Name), policy.NewMember(policy.KindRoute, w.Route)}
 	}
 	return &writing{ex: ex, members: members}

@@ -13,8 +13,8 @@ import (
 )
 
 // keep stores the answer to a write as the new copy of the write's target. The route must ask for such copies, the
-// answer must say that it is one (RFC 9110 §8.7), and no member of the copy may have been invalidated since the write
-// was sent.
+// answer must say that its content represents the target (RFC 9110 §8.7), and no member of the copy may have been
+// invalidated since the write was sent.
 //
 // The copy is stamped with the end of the write. With an earlier stamp, the end itself, which names the copy's own URL,
 // would make the copy unusable. Each use of a copy checks for invalidations after the stamp. That check covers

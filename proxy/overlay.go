@@ -19,10 +19,10 @@ var readUnsure = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable,
 // with the content of the last write (overlay), or waits until the writes are done. readsPending reports whether the
 // read has been answered.
 //
-// Invariant: the content of a queued write is shown to a reader only if the origin would show the content to that
-// reader. One such reader is the client that has sent the write, as far as the origin can tell clients apart. Other
-// readers are such readers if the origin's answer to them may be shared by all. Any other read waits, and then gets the
-// origin's answer. A reader whom the origin refuses is passed to the origin without waiting.
+// Invariant: a reader sees the content of a queued write only if the origin would show the content to that reader. The
+// client that has sent the write sees the content, as far as the origin can tell clients apart. Other readers see the
+// content if the origin's answer to them may be shared by all. Any other read waits, and then gets the origin's answer.
+// A reader whom the origin refuses is passed to the origin without waiting.
 func readsPending(ex *exchange) (answered bool) {
 	b, rules := ex.p.behind, ex.route.behind
 	if rules == nil || rules.ReadPending == writebehind.Stale || ex.mode != policy.On || b.shows(&ex.request) {

@@ -96,7 +96,7 @@ type passage struct {
 	// status is the Status of the answer; answered and unanswered may change it. Required.
 	status     *policy.Status
 	sending    func()                     // called when the request has its place and is about to be sent
-	answered   func(*http.Response) error // called with the head of the answer before any byte goes to the client; an error goes to failed
+	answered   func(*http.Response) error // called before the answer's head goes to the client; errors go to failed
 	unanswered func(error)                // called if the origin gives no answer
 	failed     func(error) bool           // called with any error; reports whether failed answers the request
 }
@@ -138,7 +138,7 @@ func (ex *exchange) through(o passage) {
 			ex.settle(*status)
 			ex.addCacheStatus(res.Header)
 			if res.StatusCode == http.StatusSwitchingProtocols {
-				ex.w.code = res.StatusCode // the recorder does not see a 101, which is written to the hijacked connection
+				ex.w.code = res.StatusCode // the recorder misses a 101, which is written to the hijacked connection
 			}
 			return nil
 		},

@@ -52,7 +52,7 @@ type Options struct {
 	Silence func() time.Duration
 	// MayHold reports whether any instance can have a copy that bears one of the members and was fetched before the
 	// call, or can take such a copy from a tier. The proxy calls MayHold after the origin has answered a write, or has
-	// failed to. Nil: any copy may bear any member.
+	// failed to answer. Nil: any copy may bear any member.
 	MayHold func([]policy.Member) bool
 }
 

@@ -139,7 +139,7 @@ func (m *byteRanges) head(h http.Header) {
 type stretch struct {
 	spans         []httpcache.Span // none: the whole
 	size          int64            // of the whole; set if there are spans, or with unsatisfiable
-	data          []byte           // the whole, if the answer had to wait for all of it; nil: the body is sent as received
+	data          []byte           // the whole, if received beforehand; nil: the body is sent as received
 	unsatisfiable bool             // the answer is 416
 }
 

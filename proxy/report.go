@@ -11,7 +11,7 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// report counts a finished request, ends the trace, and logs the request if the access log samples this one.
+// report counts a finished request, ends the trace, and logs the request if its record is sampled.
 func (ex *exchange) report() {
 	took := time.Since(ex.start)
 	ex.route.Metrics.Observe(observe.Answer{Outcome: ex.finalOutcome(), Status: ex.w.code, Bytes: ex.w.bytes, Took: took})
