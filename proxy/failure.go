@@ -12,8 +12,8 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// failure says with what outcome, status and text a client is answered if there is no answer from the origin. The text does not say where the
-// origin is; the log does.
+// failure returns the outcome, status and text with which a client is answered if there is no answer from the origin.
+// The text does not say where the origin is; the log does.
 func failure(why policy.Reason) (outcome policy.Outcome, code int, text string) {
 	outcome, code, text = policy.Failed, upstream.Status(why), "the upstream could not be reached or broke off"
 	switch why {
@@ -29,7 +29,7 @@ func failure(why policy.Reason) (outcome policy.Outcome, code int, text string) 
 	return outcome, code, text
 }
 
-// fail answers a request whose fetch has failed. Of status, the outcome and the reason are replaced.
+// fail answers a request whose fetch has failed. fail replaces the outcome and the reason in status.
 func (ex *exchange) fail(status policy.Status, why policy.Reason, err error) {
 	if errors.As(err, new(*upstream.RequestError)) {
 		ex.refuse(unwritable)
@@ -47,11 +47,12 @@ func (ex *exchange) fail(status policy.Status, why policy.Reason, err error) {
 	ex.answer(code, refusedTo(err, text))
 }
 
-// unwritable is the answer to a request that cannot be written to any upstream because of its own contents. Package server refuses the
-// malformed requests that it recognizes before they come here.
+// unwritable is the answer to a request whose own contents cannot be written to any upstream. Malformed requests that
+// package server recognizes are refused there, and do not come here.
 var unwritable = refusal{http.StatusBadRequest, policy.UncleanPath, "the request is malformed: its method, Host, target or a field cannot be sent on"}
 
-// refusedTo is the text for a client that was refused a place: text, unless it has reached the limit for one client rather than that for all.
+// refusedTo returns the text for a client that was refused a place: text, or another text if the client has reached the
+// limit for one client and not the limit for all.
 func refusedTo(err error, text string) string {
 	if upstream.ClientsShare(err) {
 		return "this client has as many streams open as one may have, a quarter of max_streams; a proxy before this one belongs in trusted_proxies"
@@ -66,11 +67,12 @@ func (ex *exchange) gone() {
 	panic(http.ErrAbortHandler)
 }
 
-// passFailed answers through w for an origin that gave no answer to a request that went through. status is as for fail.
+// passFailed answers a passed request through w if the origin gave no answer. status is as for fail.
 func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err error) {
 	why := upstream.Classify(err)
 	if why == policy.ClientGone && server.Late(ex.r.Context()) {
-		// net/http ends the request, as if the client had left, before it reports that the body did not come.
+		// net/http ends the request's context, as if the client had left, before the error of the late body is
+		// reported.
 		err, why = &upstream.RequestBodyError{Err: os.ErrDeadlineExceeded}, policy.RequestBody
 	}
 	var refused *refusal
@@ -82,8 +84,8 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 			why = refused.why
 		}
 	}
-	// After the deadline of a gRPC call it does not matter who broke it off: the upstream's server, which has the same deadline, or a limit
-	// of the proxy. It counts as the client's deadline.
+	// After the deadline of a gRPC call, a failure counts as the client's deadline. The upstream's server, which has
+	// the same deadline, may have broken off the call, or a limit of the proxy: the difference does not matter.
 	originGaveUp := why == policy.OriginError || why == policy.OriginTimeout || why == policy.QueueTimeout
 	overdue := originGaveUp && server.Overdue(ex.r, time.Since(ex.start))
 	if overdue {
@@ -110,8 +112,8 @@ func (ex *exchange) passFailed(w http.ResponseWriter, status policy.Status, err 
 	server.Error(w, ex.r, code, refusedTo(err, text), w.Header().Get(requestIDField))
 }
 
-// unanswered logs a request that got no answer from its origin. A request that was refused a place is logged at level Debug: there can be
-// thousands a second, which the metrics and the access log count.
+// unanswered logs a request that got no answer from the origin. A request that was refused a place is logged at level
+// Debug: thousands a second are possible, which the metrics and the access log count.
 func (ex *exchange) unanswered(err error) {
 	level := slog.LevelWarn
 	if ex.status.Outcome == policy.Shed {

@@ -11,13 +11,15 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// maxAttempts bounds how often a request is decided again because the shared answer that it waited for was not for it. After that it fetches
-// alone.
+// maxAttempts bounds how often a request is decided again because the shared answer that the request waited for was not
+// for this request. After that the request fetches alone.
 const maxAttempts = 4
 
-// ask has the origin asked, for this request and others or for it alone. If a stale copy may stand in for a failing origin, one request at a time
-// is the probe of that copy: while the probe has no answer from an origin that failed before, other requests are answered with the copy. ask
-// reports false if the request has to be decided again.
+// ask carries out a decision to ask the origin, for this request and others or for this request alone. ask reports
+// false if the request has to be decided again.
+//
+// If a stale copy may stand in for a failing origin, one request at a time is the probe of the copy. While the probe
+// has no answer from an origin that failed before, the copy answers other requests.
 func (ex *exchange) ask(d *decision) (answered bool) {
 	if c := d.found.Copy; c != nil && d.found.use == httpcache.StaleOnError {
 		switch now := time.Now(); {
@@ -25,7 +27,7 @@ func (ex *exchange) ask(d *decision) (answered bool) {
 			ex.probing = c
 			defer ex.probed()
 		case c.Use.Failing(now) && !onlyIfCached(ex.r.Header):
-			return false // another has become the probe since this request was decided
+			return false // since the decision, another request has become the probe, or a failure has begun a pause
 		}
 	}
 	switch d.step {
@@ -39,8 +41,9 @@ func (ex *exchange) ask(d *decision) (answered bool) {
 	return true
 }
 
-// probed ends this request's part as the probe, if it is one: whether the origin answers is known. It is called before any byte goes to the
-// client, since a slow client must not keep the next request from becoming the probe.
+// probed ends this request's part as the probe, if the request is the probe: whether the origin answers is known.
+// probed runs before any byte goes to the client. Otherwise a slow client would keep the next request from becoming the
+// probe.
 func (ex *exchange) probed() {
 	if ex.probing != nil {
 		ex.probing.Use.EndRenewal(ex.start, 0)
@@ -75,7 +78,8 @@ func (ex *exchange) alone(d *decision) {
 	ex.execute(&next)
 }
 
-// together joins or leads the flight for this request's key. It reports false if the request has to be decided again.
+// together joins or leads the flight for this request's key. together reports false if the request has to be decided
+// again.
 func (ex *exchange) together(d *decision) (answered bool) {
 	status := d.status(ex.start)
 	j := fill.Joiner{Key: ex.flightKey(d.found, ex.asks(d.found).forward), Known: ex.known(), MaxWaiters: ex.route.MaxWaiters, LeaseLost: ex.lease == leaseLost}
@@ -130,7 +134,8 @@ func (ex *exchange) together(d *decision) (answered bool) {
 		}
 	}
 	ex.waited = t.Role == fill.Joined
-	// An answer that is stored but has to be confirmed for each request gets no mark as shareless, because there is a copy.
+	// An answer that is stored, but that each request has to have confirmed, gets no mark as shareless, because there
+	// is a copy. apart remembers the need on the request.
 	ex.apart = res.Verdict.Store && !res.Verdict.Share
 	if !res.Verdict.Store && !res.Verdict.Share && !failed(&res) && !httpcache.Passing(res.Status) {
 		ex.unshared++
@@ -141,23 +146,24 @@ func (ex *exchange) together(d *decision) (answered bool) {
 // mayShare reports whether an answer that was fetched for another request may answer this one.
 func (rq *request) mayShare(res *fill.Response, ledger *invalidation.Ledger) bool {
 	if res.Reason != policy.NoReason {
-		return true // an error is everybody's
+		return true // an error is shared with all
 	}
 	if !res.Verdict.Share || !rq.selects(res) {
 		return false
 	}
-	// If something was invalidated after the token was taken, that may have been before this request came: then the answer is too old for it.
+	// If a member was invalidated after the token was taken, the invalidation may have come before this request. The
+	// answer is then too old for the request.
 	return !res.Token.Before(rq.arrival) || !ledger.Since(res.Token, res.Members)
 }
 
-// selects reports whether the request selects the same variant as the one that was fetched (RFC 9111 §4.1).
+// selects reports whether this request selects the same variant as the request that was fetched (RFC 9111 §4.1).
 func (rq *request) selects(res *fill.Response) bool {
 	vary := res.Verdict.Vary
 	return res.Reason != policy.NoReason || len(vary) == 0 || httpcache.VaryMatch(vary, rq.selection(vary), res.Forward)
 }
 
-// accept answers the request with the response of a fetch, whose body it reads through from; nil: it attaches a reader. It reports false, and has
-// sent nothing, if the beginning of the body is gone.
+// accept answers the request with the response of a fetch, whose body accept reads through from; nil: accept attaches a
+// reader. If the beginning of the body is gone, accept sends nothing and reports false.
 func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status, from *fill.Reader) bool {
 	if from == nil {
 		var ok bool
@@ -202,10 +208,11 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 	}
 	status = fetched(res, status)
 	if res.Length < 0 && d.found.shareless == policy.TooLarge {
-		status.Stored = false // the last answer turned out to be too large, so this one probably will
+		status.Stored = false // the last answer was too large in the end, and this answer probably is as well
 	}
-	// Cache-Status goes out with the head, before the answer is stored. An invalidation up to now means that it will not be stored, and
-	// Cache-Status can say so; one between the head and the end of the body comes too late for that.
+	// Cache-Status goes out with the head, before the answer is stored. If a member was invalidated before this moment,
+	// the answer will not be stored, and Cache-Status can say so. An invalidation between the head and the end of the
+	// body comes too late for Cache-Status.
 	if status.Stored && res.Confirmed == nil && !ex.p.ledger.Admits(res.Token, res.Members) {
 		status.Stored, status.Detail = false, policy.Outdated.String()
 	}
@@ -216,7 +223,7 @@ func (ex *exchange) accept(res *fill.Response, d *decision, status policy.Status
 	return true
 }
 
-// fetched completes the Status of an answer with what the response of the fetch says.
+// fetched completes the Status of an answer from the response of the fetch.
 func fetched(res *fill.Response, status policy.Status) policy.Status {
 	status.FwdStatus = res.Status
 	if res.Completed {
@@ -229,14 +236,15 @@ func fetched(res *fill.Response, status policy.Status) policy.Status {
 		}
 	}
 	status.Stored = res.Stored || (res.Confirmed == nil && res.Verdict.Store)
-	if !res.Verdict.Store && res.Verdict.Reason != policy.OriginStatus { // which is what fwd-status says
+	if !res.Verdict.Store && res.Verdict.Reason != policy.OriginStatus { // fwd-status already tells OriginStatus
 		status.Detail = res.Verdict.Reason.String()
 	}
 	return status
 }
 
-// notForThis says why the response of a fetch must not answer this request, which is then passed to the origin as it came: the response does not
-// meet a precondition, or it is a whole that is not stored, where the client wants a part.
+// notForThis returns the reason why the response of a fetch must not answer this request; NoReason: the response may
+// answer. For any other reason the request is passed to the origin unchanged. Either the response does not meet a
+// precondition, or the response is a whole that is not stored and the client wants a part.
 func (rq *request) notForThis(res *fill.Response) policy.Reason {
 	switch {
 	case isSuccess(res.Status) && !httpcache.MeetsPreconditions(rq.r.Header, res.Header):
@@ -252,10 +260,11 @@ func isSuccess(status int) bool { return status >= 200 && status < 300 }
 // originFailed reports whether a status counts as an error for stale-if-error (RFC 5861 §4).
 func originFailed(status int) bool { return fill.OriginFailed(status) }
 
-// serveStaleOnError answers with a stale copy in place of an error of the origin, and reports whether it has: the copy must allow it.
+// serveStaleOnError answers with a stale copy in place of an error of the origin, if the copy allows that, and reports
+// whether the request is answered.
 func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, status policy.Status) bool {
 	if found.Copy == nil {
-		// The fill may have brought a copy up from a tier below memory, or stored this very error.
+		// The fill may have promoted a copy from a tier below memory, or stored this very error.
 		if found = ex.p.lookUp(&ex.request, time.Now()); found.Copy != nil && httpcache.Passing(found.Copy.Status()) {
 			return false
 		}
@@ -272,13 +281,15 @@ func (ex *exchange) serveStaleOnError(res *fill.Response, found candidate, statu
 	return true
 }
 
-// serveInstead answers with a copy in place of an answer from the origin. status says more about the fetch; header is that of the origin's error,
-// nil: it gave no answer; asked is what a fill forwarded to the origin, nil: the request itself was sent, with more than a fill forwards.
+// serveInstead answers with a copy in place of an answer from the origin. status says more about the fetch. header is
+// the header of the origin's error; nil: the origin gave no answer. asked is the header that a fill forwarded to the
+// origin; nil: the request itself was sent, with more than a fill forwards.
 //
-// If the failed request asked what a renewal of the copy would ask, the failure is noted on the copy: for a pause, the copy answers at once
-// without asking the origin, and after it one request asks again. A failure of any other request is not noted, since the origin may have failed
-// because of one client's fields, and everybody would then get the old copy although the origin works. Instead a renewal is queued, and its
-// result is what is noted.
+// If the failed request asked the same as a renewal of the copy would ask, the failure is noted on the copy. For a
+// pause, the copy answers at once without a request to the origin; after the pause, one request asks again. The failure
+// of any other request is not noted: the origin may have failed because of one client's fields, and everybody would
+// then get the old copy although the origin works. Instead serveInstead queues a renewal, and the result of the renewal
+// is noted.
 func (ex *exchange) serveInstead(found candidate, why policy.Reason, status policy.Status, header, asked http.Header) {
 	alike := asked != nil && asksAsRenewal(ex.route.Route.Route, asked, found)
 	if fill.FailedAtOrigin(why) && alike {
@@ -298,8 +309,8 @@ func (ex *exchange) serveInstead(found candidate, why policy.Reason, status poli
 	ex.deliver(&d, told)
 }
 
-// standsIn reports whether the copy may be served in place of an error of the origin now. It is judged anew, since it may have been purged after
-// it was found.
+// standsIn reports whether the copy may be served in place of an error of the origin at this moment. standsIn judges
+// the copy anew, since the copy may have been purged after the look-up.
 func (rq *request) standsIn(found candidate, ledger *invalidation.Ledger) bool {
 	if found.Copy == nil {
 		return false

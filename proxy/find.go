@@ -12,28 +12,30 @@ import (
 	"cacheproxy/store"
 )
 
-// candidate is the result of a look-up, and what the copy may be used for.
+// candidate is the result of a look-up, with the use that the copy may be put to.
 type candidate struct {
 	store.Found
-	use    httpcache.Freshness // what the copy may be used for
+	use    httpcache.Freshness // the use that the copy may be put to
 	reason policy.Reason
-	// previous is a copy past all its windows. It serves only to tell whether the next answer differs from it; nil: there is none.
+	// previous is a copy past all its windows, which serves only to tell whether the next answer differs; nil: there is
+	// none.
 	previous *store.Copy
-	// shareless is why the last answer to this question could not be shared, if that is remembered; NoReason: nothing is known against
-	// sharing the next one.
+	// shareless is the remembered reason why the last answer to this question could not be shared; NoReason: nothing is
+	// known against sharing the next answer.
 	shareless policy.Reason
 	lasting   bool // see fill.Filler.Shareless
 	looked    bool // there was a look-up
-	other     bool // the copy was fetched for another request, and answers this one by the origin's word; see alike
-	// unusable is a copy that no request may use any more, to be dropped; nil: there is none.
+	other     bool // the copy of another request, which the origin says answers this request too; see alike
+	// unusable is a copy that no request may use any more, and that is to be dropped; nil: there is none.
 	unusable *store.Copy
 }
 
-// find looks for the copy of this request and judges what it may be used for. It changes nothing but the references that the request holds. The
-// candidate's Key may point into the key buffer of the request.
+// find looks for the copy of this request and judges what the copy may be used for. find changes nothing but the
+// references that the request holds. The candidate's Key may point into the key buffer of the request.
 //
-// Two kinds of facts are kept apart. Which copy it is, and whether the copy may answer requests of this kind, follows from the stored header and
-// the configuration. Whether the copy may be used at this moment follows from the ledger and the clock, in Usable.
+// Two kinds of facts are kept apart. The stored header and the configuration say which copy belongs to the request, and
+// whether the copy may answer requests of this kind. The ledger and the clock say, in Usable, whether the copy may be
+// used at this moment.
 func (p *Proxy) find(rq *request, now time.Time) candidate {
 	c := candidate{Found: p.selected(rq, now), looked: true}
 	switch {
@@ -53,7 +55,8 @@ func (p *Proxy) find(rq *request, now time.Time) candidate {
 		c.Copy, c.use, c.reason = nil, httpcache.Dead, policy.Authorization
 	case c.use != httpcache.Dead || c.reason == policy.Fenced:
 	case c.reason == policy.Expired:
-		// The copy stays in the store until a fetched answer replaces it, so that each fetch until then can be compared with it.
+		// The copy stays in the store until a fetched answer replaces the copy, so that each fetch until then has a
+		// copy to be compared with.
 		c.Copy, c.previous = nil, c.Copy
 	default:
 		c.Copy, c.unusable = nil, c.Copy
@@ -61,21 +64,21 @@ func (p *Proxy) find(rq *request, now time.Time) candidate {
 	return c
 }
 
-// lookUp is find, and drops a copy that no request may use any more.
+// lookUp is find, and also drops a copy that no request may use any more.
 func (p *Proxy) lookUp(rq *request, now time.Time) candidate {
 	c := p.find(rq, now)
 	p.discard(c)
 	return c
 }
 
-// discard drops the unusable copy of a candidate, if it has one, from the store.
+// discard drops the unusable copy of a candidate, if there is one, from the store.
 func (p *Proxy) discard(c candidate) {
 	if c.unusable != nil {
 		p.store.Drop(c.Key, c.unusable)
 	}
 }
 
-// selected looks up the copy that the request selects. The request holds a reference to it.
+// selected looks up the copy that the request selects. The request holds a reference to the copy.
 func (p *Proxy) selected(rq *request, now time.Time) store.Found {
 	key, unlisted := unsafe.String(unsafe.SliceData(rq.key), len(rq.key)), rq.route.SelectingUnlisted()
 	found := p.store.Lookup(key, rq.r.Header, now, unlisted...)
@@ -83,7 +86,8 @@ func (p *Proxy) selected(rq *request, now time.Time) store.Found {
 	if found.Copy != nil || found.Variants == nil {
 		return found
 	}
-	// The request may have a field that no fill forwards, and that therefore selects nothing: look again without such fields.
+	// The request may have a field that no fill forwards, and that therefore selects nothing. The second look-up leaves
+	// such fields out.
 	names := found.Variants.Names()
 	found = p.store.Lookup(key, rq.selection(names), now, unlisted...)
 	rq.held.keep(found.Copy)
@@ -104,8 +108,8 @@ func selectedBy(c *store.Copy, names []string) bool {
 	return true
 }
 
-// alike finds a fresh copy of another request that answers this one too, because a response field of the origin says so. note says which field;
-// empty: there is no such copy.
+// alike finds a fresh copy of another request that answers this request too, because a response field of the origin
+// says so. note says which field; empty: there is no such copy.
 func (p *Proxy) alike(rq *request, now time.Time) (other candidate, note string) {
 	if rq.lease == leaseLost {
 		return candidate{}, ""
@@ -119,7 +123,8 @@ func (p *Proxy) alike(rq *request, now time.Time) (other candidate, note string)
 	return candidate{}, ""
 }
 
-// anyOrigin finds a fresh copy that was fetched for a request without Origin and says that it is for every Origin.
+// anyOrigin finds a fresh copy that was fetched for a request without Origin, and whose header says that the copy is
+// for every Origin.
 func (p *Proxy) anyOrigin(rq *request, now time.Time) (candidate, bool) {
 	header, ok := rq.route.WithoutOrigin(rq.r.Header)
 	if !ok {
@@ -134,8 +139,9 @@ func (p *Proxy) anyOrigin(rq *request, now time.Time) (candidate, bool) {
 	return p.fresh(rq, found, now)
 }
 
-// searched finds a fresh copy of another query of the path that answers this request too, by No-Vary-Search. An invalidation of this request's own
-// URL since the copy was fetched makes the copy unusable for this request.
+// searched finds a fresh copy of another query of the path that answers this request too, by No-Vary-Search. The URL of
+// this request has members that the copy lacks: if one of them was invalidated since the copy was fetched, the copy is
+// unusable for this request.
 func (p *Proxy) searched(rq *request, now time.Time) (candidate, bool) {
 	if rq.content != nil || !p.store.Aliased() {
 		return candidate{}, false
@@ -157,7 +163,7 @@ func (p *Proxy) searched(rq *request, now time.Time) (candidate, bool) {
 	return candidate{}, false
 }
 
-// fresh judges a copy of another request for this one, and reports whether it is fresh.
+// fresh judges a copy of another request for this request, and reports whether the copy is fresh.
 func (p *Proxy) fresh(rq *request, found store.Found, now time.Time) (candidate, bool) {
 	c := candidate{Found: found, looked: true, other: true}
 	rq.judge(&c, p.ledger, now)

@@ -16,8 +16,9 @@ import (
 	"cacheproxy/writebehind"
 )
 
-// flushed makes a writing of a queued write, as if its request came now: the route that matches it in the configuration in force says what it
-// invalidates, whatever route had accepted it. If no route matches, it invalidates its own URL.
+// flushed makes a writing of a queued write, as if the request had just come. The route that matches in the
+// configuration in force says what the write invalidates, whatever route had accepted the write. If no route matches,
+// the write invalidates its own URL.
 func (b *Behind) flushed(ctx context.Context, w *writebehind.Write) *writing {
 	ex := &exchange{p: b.p}
 	ex.cfg, ex.rq, ex.start, ex.target, ex.mode = b.p.config(), &ex.request, time.Now(), w.Target(), policy.On
@@ -32,15 +33,15 @@ func (b *Behind) flushed(ctx context.Context, w *writebehind.Write) *writing {
 		ex.route = ex.cfg.routes[ex.match.Route]
 	}
 	members, _, excess := ex.route.Effects(&ex.match, ex.target, ex.target.Query, w.Header, w.Body)
-	if excess != nil { // it had no excess by the configuration that accepted it; what it changes is among the copies of its routes
+	if excess != nil { // the accepting configuration saw no excess; the changed copies are among those of both routes
 		members = []policy.Member{policy.NewMember(policy.KindRoute, ex.route.Name), policy.NewMember(policy.KindRoute, w.Route)}
 	}
 	return &writing{ex: ex, members: members}
 }
 
-// Send sends a queued write to its origin, and invalidates what the write changes, as for a write that a client sends directly. holds is asked
-// right before the write is sent, and reports whether this instance still owns the write's partition; if not, nothing is sent. The Try says what
-// has happened.
+// Send sends a queued write to the origin, and invalidates the members that the write changes, as for a write that a
+// client sends directly. Send calls holds right before the write is sent. holds reports whether this instance still
+// owns the write's partition; if not, nothing is sent. The Try says what has happened.
 func (b *Behind) Send(ctx context.Context, w *writebehind.Write, sequence uint64, holds func() bool) writebehind.Try {
 	f := b.flushed(ctx, w)
 	origin := f.ex.cfg.upstreams[w.Upstream]
@@ -92,8 +93,9 @@ func (b *Behind) Send(ctx context.Context, w *writebehind.Write, sequence uint64
 	}
 }
 
-// Confirm invalidates what a write has changed that a previous owner of its partition has sent to the origin without confirming the invalidation.
-// What the origin's answer to that owner named is not known here, so that every copy has to be confirmed by the origin before it is used.
+// Confirm invalidates the members of a write that a previous owner of the partition has sent to the origin without
+// confirming the invalidation. The members that the origin's answer to that owner named are not known here. So the
+// origin has to confirm every copy before the copy is used.
 func (b *Behind) Confirm(ctx context.Context, w *writebehind.Write) error {
 	f := b.flushed(ctx, w)
 	members := append(f.bounded(f.members), policy.NewMember(policy.KindRoute, w.Route))

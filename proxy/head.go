@@ -11,9 +11,10 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// head passes a HEAD that no copy answers. An answer that agrees with the stored copy renews it; one that contradicts the copy makes it stale, so
-// that it may only stand in for a failing origin (RFC 9111 §4.3.5). Both require that the HEAD asks what was asked when the copy was fetched: an
-// answer to other fields says nothing about the copy.
+// head passes a HEAD that no copy answers. An answer that agrees with the stored copy renews the copy. An answer that
+// contradicts the copy makes the copy stale, so that the copy may only stand in for a failing origin (RFC 9111 §4.3.5).
+// Both require that the HEAD asks the same as the fetch of the copy: an answer to other fields says nothing about the
+// copy.
 func (ex *exchange) head(d *decision) {
 	requested, c := time.Now(), d.found
 	status := d.status(ex.start)
@@ -34,9 +35,10 @@ func (ex *exchange) head(d *decision) {
 	})
 }
 
-// confirmed stores the copy anew with the header of a HEAD that has confirmed it, and reports whether it was stored. Its token is the request's
-// arrival, which is earlier than the look-up of the copy: if anything about the copy was invalidated since, it is not stored. A later token would
-// be wrong: a copy that was purged between the look-up and the token would become valid again.
+// confirmed stores the copy anew with the header of a HEAD that has confirmed the copy, and reports whether the copy
+// was stored. The token is the request's arrival, which is earlier than the look-up of the copy: if a member of the
+// copy was invalidated since, nothing is stored. A later token would be wrong: a copy that was purged between the
+// look-up and the token would become valid again.
 func (ex *exchange) confirmed(c candidate, head http.Header, requested time.Time) bool {
 	q := ex.fillRequest(c, upstream.Fill, ex.span)
 	header := httpcache.MergeNotModified(c.Copy.Header(), head)

@@ -24,8 +24,8 @@ func newRequestID() string {
 	return string(text[:])
 }
 
-// broughtID is the id that a trusted proxy has sent with the request; empty: none. Other peers are not believed, since they could give two
-// requests the same id in the log.
+// broughtID returns the id that a trusted proxy has sent with the request; empty: none. Ids from other peers are
+// ignored, since such peers could give two requests the same id in the log.
 func (rq *request) broughtID() string {
 	lines := rq.r.Header[requestIDField]
 	if !rq.trusted || len(lines) != 1 || !httpcache.ValidRequestID(lines[0]) {
@@ -34,8 +34,9 @@ func (rq *request) broughtID() string {
 	return lines[0]
 }
 
-// scheme is the scheme that the user's client has used: if TLS ends at a trusted proxy, what that proxy says. If a shared fill told the origin
-// "http" of clients that use https, the origin would redirect all of them to https, where they are already.
+// scheme returns the scheme that the user's client has used. If TLS ends at a trusted proxy, that proxy names the
+// scheme. If a shared fill told the origin "http" of clients that use https, the origin would redirect all of them to
+// https, where they are already.
 func (rq *request) scheme() string {
 	if rq.trusted {
 		if said := httpcache.ForwardedScheme(rq.r.Header); said != "" {
@@ -59,8 +60,8 @@ func (rq *request) clientAddr() netip.Addr {
 	return addr
 }
 
-// asker is the client to whose account places, memory and upstream failures are charged; the zero Addr: nobody in particular, because the only
-// address known is that of a proxy that stands for many clients.
+// asker returns the client to whose account places, memory and upstream failures are charged. The zero Addr stands for
+// nobody in particular: the only address known is that of a proxy that stands for many clients.
 func (rq *request) asker() netip.Addr {
 	if addr := rq.clientAddr(); !rq.cfg.trusts(addr) {
 		return addr
@@ -68,7 +69,7 @@ func (rq *request) asker() netip.Addr {
 	return netip.Addr{}
 }
 
-// trusts reports whether a peer's word about whom it forwards for is believed.
+// trusts reports whether the proxy believes the fields in which a peer names the client and the scheme.
 func (c *Config) trusts(peer netip.Addr) bool {
 	for _, prefix := range c.Trusted {
 		if prefix.Contains(peer) {

@@ -12,12 +12,14 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// keep stores the answer to a write as the new copy of its target, where the route asks for it, the answer says that it is
-// one (RFC 9110 §8.7), and nothing that the copy belongs to was invalidated since the write was sent.
+// keep stores the answer to a write as the new copy of the write's target. The route must ask for such copies, the
+// answer must say that its content represents the target (RFC 9110 §8.7), and no member of the copy may have been
+// invalidated since the write was sent.
 //
-// The copy is stamped with the end of the write. With an earlier stamp, the end itself, which names the copy's own URL, would make the copy
-// unusable. The check at every use, whether anything was invalidated since the stamp, then covers invalidations after the end, whether before or
-// after the copy is stored. Invalidations before the end, while the write was at the origin, have to be checked for here (overtaken).
+// The copy is stamped with the end of the write. With an earlier stamp, the end itself, which names the copy's own URL,
+// would make the copy unusable. Each use of a copy checks for invalidations after the stamp. That check covers
+// invalidations after the end, whether before or after the copy is stored. Invalidations before the end, while the
+// write was at the origin, have to be checked for here (overtaken).
 func (w *writing) keep(res *http.Response) {
 	ex := w.ex
 	if w.receipt.Position == 0 || !ex.route.KeepsResponse(ex.r.Method, ex.target, res.StatusCode, res.Header) {
@@ -33,7 +35,7 @@ func (w *writing) keep(res *http.Response) {
 		BodyLength: res.ContentLength, MaxObject: ex.cfg.MaxObject, Jitter: rand.Float64(), Through: true,
 		Forwarded: ex.selection(ex.route.Selecting()), Selected: ex.route.Selecting(),
 	})
-	// A copy that varies belongs to a read's header, which a write does not have.
+	// A copy that varies belongs to the header of a read, and a write has no such header.
 	if !verdict.Store || len(verdict.Vary) > 0 {
 		return
 	}
@@ -48,9 +50,9 @@ func (w *writing) keep(res *http.Response) {
 	})
 }
 
-// asksAsFill reports whether the write has told the origin nothing that a fill for its target would not tell. Otherwise the origin may have
-// chosen its answer by something that no key holds, and the answer is not for everybody. A write sends the client's Host even if it is not keyed,
-// and may send trailer fields; a fill sends neither.
+// asksAsFill reports whether the write has told the origin nothing that a fill for the same target would not tell.
+// Otherwise the origin may have chosen the answer by something that no key holds, and the answer is not for everybody.
+// A write sends the client's Host even if the Host is not keyed, and may send trailer fields; a fill sends neither.
 func (rq *request) asksAsFill() bool {
 	query, reason := rq.route.Query.Apply(rq.target.Query)
 	whole := reason == policy.NoReason && rq.target.WithQuery(query) == rq.target
@@ -62,14 +64,17 @@ func (rq *request) asksAsFill() bool {
 	return rq.route.AsksAsFill(h, rq.route.Selecting()) && !rq.route.SaysWho(h)
 }
 
-// overtaken reports whether a member of the answer's copy was invalidated between w.before, when the write was sent, and the write's end. The
-// origin may have changed the resource once more after it wrote the answer; a purge of that change has been acknowledged, and a copy of the
-// answer would undo it.
+// overtaken reports whether a member of the answer's copy was invalidated between w.before, when the write was sent,
+// and the write's end. The origin may have changed the resource once more after writing the answer. A purge of that
+// change has been acknowledged, and a copy of the answer would undo the purge.
 //
-// For the members that the end names, the ledger cannot tell: the end's own marks have replaced earlier ones. The log has compared those in the
-// same step in which it appended the end (Receipt.Exclusive). On all other members (the route, prefixes of the path, tags of the answer,
-// everything) the end has set no mark, so that a mark later than w.before is that of another invalidation. The question is asked after the end,
-// which leaves no gap: whatever is invalidated between the question and the storing of the copy is later than the copy's stamp.
+// For the members that the end names, the ledger cannot tell: the end's own marks have replaced earlier marks. The log
+// has compared the earlier marks in the same step in which the log appended the end (Receipt.Exclusive). On all other
+// members (the route, prefixes of the path, tags of the answer, everything) the end has set no mark, so that a mark
+// later than w.before comes from another invalidation.
+//
+// overtaken asks the ledger after the end, which leaves no gap: an invalidation between the question and the storing of
+// the copy is later than the copy's stamp.
 func (w *writing) overtaken(answer http.Header) bool {
 	ex := w.ex
 	if !w.receipt.Exclusive(w.before) {

@@ -7,8 +7,9 @@ import (
 	"cacheproxy/policy"
 )
 
-// leaseState says how far one request may rely on stored copies. It is determined once, by a clock that was read after the request came: a purge
-// that was confirmed before that either was applied by this instance, or its confirmation has waited until this instance's lease had lapsed.
+// leaseState says how far one request may rely on stored copies. The state is determined once, by a clock that was read
+// after the request came. For a purge that was confirmed before that reading, one of two facts holds: this instance has
+// applied the purge, or the confirmation has waited until this instance's lease had lapsed.
 type leaseState uint8
 
 const (
@@ -16,7 +17,8 @@ const (
 	leaseHeld leaseState = iota
 	// staleAllowed: purges may be unknown here, and the route serves copies from memory all the same, for LeaseLossMax.
 	staleAllowed
-	// leaseLost: purges may be unknown here, and no copy is used. The request shares only fetches that are sent to the origin after it came.
+	// leaseLost: purges may be unknown here, and no copy is used. The request shares only fetches that are sent to the
+	// origin after the request came.
 	leaseLost
 )
 
@@ -30,7 +32,8 @@ func (r *route) leaseState(l *invalidation.Lease, now time.Time) leaseState {
 	return leaseLost
 }
 
-// detail is the Cache-Status detail of an answer from a copy; it says if recent purges may be unknown, and is empty otherwise.
+// detail returns the Cache-Status detail of an answer from a copy: LeaseLapsed if recent purges may be unknown, empty
+// otherwise.
 func (s leaseState) detail() string {
 	if s == staleAllowed {
 		return policy.LeaseLapsed.String()

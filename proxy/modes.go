@@ -22,14 +22,15 @@ func (p *Proxy) RouteNames() []string {
 // ModeOrder switches a route at run time.
 type ModeOrder struct {
 	Mode  policy.Mode
-	Share float64       // of the requests that Mode is for, 0 to 1; zero stands for all
-	For   time.Duration // zero: until it is switched again
-	By    string        // who wants it
+	Share float64       // of the requests to which Mode applies, 0 to 1; zero stands for all
+	For   time.Duration // zero: until the route is switched again
+	By    string        // the operator who switches the route
 }
 
-// SetMode switches a route. Requests that arrive after it returns follow the new mode. Requests that wait for a fetch at that time still get its
-// answer, which is valid for them. The copy that the fetch stores is purged like any other, also by writes, so that nothing stale is there when
-// the route is switched on again. The error says why the mode cannot be set.
+// SetMode switches a route. Requests that arrive after SetMode returns follow the new mode. Requests that wait for a
+// fetch at that time still get the fetched answer, which is valid for them. The copy that the fetch stores is purged
+// like any other copy, also by writes, so that no stale copy is there when the route is switched on again. The error
+// says why the mode cannot be set.
 func (p *Proxy) SetMode(name string, order ModeOrder) error {
 	p.switching.Lock()
 	defer p.switching.Unlock()
@@ -56,7 +57,8 @@ func (p *Proxy) SetMode(name string, order ModeOrder) error {
 	return nil
 }
 
-// ResetMode ends the override that SetMode has set: the configured mode is in force again. It fails if there is no such route.
+// ResetMode ends the override that SetMode has set: the configured mode is in force again. ResetMode fails if there is
+// no such route.
 func (p *Proxy) ResetMode(name string) error {
 	p.switching.Lock()
 	defer p.switching.Unlock()
@@ -73,13 +75,13 @@ func (p *Proxy) ResetMode(name string) error {
 type RouteMode struct {
 	Route           string
 	Mode            policy.Mode // in force
-	Share           float64     // of the requests that it is for
+	Share           float64     // of the requests to which Mode applies
 	Configured      policy.Mode
 	ConfiguredShare float64
-	Overridden      bool // what follows has a meaning
+	Overridden      bool // By, Since and Until are set
 	By              string
 	Since           time.Time
-	Until           time.Time // zero: until it is switched again
+	Until           time.Time // zero: until the route is switched again
 }
 
 // Modes lists the modes of all routes, in the order of the configuration.
@@ -98,11 +100,12 @@ func (p *Proxy) Modes() []RouteMode {
 	return all
 }
 
-// URLMembers returns the members that an invalidation of one URL has to name: for its query as written, and as the routes that read it forward it.
+// URLMembers returns the members that an invalidation of one URL has to name: for the query as written, and for the
+// query as the routes that read the URL forward it.
 func (p *Proxy) URLMembers(t httpcache.Target) []policy.Member { return p.config().Table.URLMembers(t) }
 
-// expireModes removes overrides whose time has run out, and updates the metric, until ctx ends. Requests heed the end of an override by
-// themselves (overridden).
+// expireModes removes overrides whose time has run out, and updates the metric, until ctx ends. Requests do not wait
+// for expireModes: overridden ignores an override from the end of its time on.
 func (p *Proxy) expireModes(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()

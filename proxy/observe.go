@@ -17,7 +17,8 @@ import (
 // observedMark follows the storage key proper in keys of copies that observed routes store. See appendKey.
 const observedMark = 'o'
 
-// observation compares, for one request of an observed route, what a copy would have answered with what the origin answers.
+// observation compares, for one request of an observed route, the answer that a copy would have given with the origin's
+// answer.
 type observation struct {
 	ex        *exchange
 	found     candidate
@@ -27,18 +28,19 @@ type observation struct {
 	requested time.Time
 
 	answered bool // the head of the origin's answer has come
-	compared bool // as much of the answer has come as is compared, and same is set
+	compared bool // the part of the answer that is compared has come, and same is set
 	same     bool
 	code     int
 	header   http.Header
-	body     *capture // nil: the answer has none to compare
+	body     *capture // nil: the answer has no body to compare
 }
 
-// observe passes the request to the origin, and compares the answer with what would have been served.
+// observe passes the request to the origin, and compares the answer with the copy that would have been served.
 func (ex *exchange) observe(d *decision) {
 	o := &observation{ex: ex, found: d.found, would: d.found.use >= httpcache.StaleServable}
 	if o.would {
-		// The read counts as if the copy had answered it, and might have had the copy renewed in the background.
+		// The read counts as if the copy had answered. With mode on, the read might also have had the copy renewed in
+		// the background.
 		o.renewed = d.found.use == httpcache.StaleServable || ex.ahead(d.found.Copy, ex.start)
 		d.found.Copy.Use.Hit(ex.start)
 	}
@@ -48,7 +50,8 @@ func (ex *exchange) observe(d *decision) {
 	ex.through(passage{status: &status, answered: o.onAnswer})
 }
 
-// onAnswer compares the head of the origin's answer, and wraps its body so that it is compared when it has been sent.
+// onAnswer compares the head of the origin's answer, and wraps the body, which is compared when all of the body has
+// been sent.
 func (o *observation) onAnswer(res *http.Response) error {
 	ex := o.ex
 	o.answered, o.code, o.header = true, res.StatusCode, res.Header.Clone()
@@ -75,7 +78,8 @@ func (o *observation) onAnswer(res *http.Response) error {
 	o.body = ex.capture(res.Body, func(body []byte) {
 		o.compared = true
 		o.same = o.would && store.Digest(o.code, body) == o.found.Copy.Digest && len(o.found.Copy.Telling(o.header)) == 0
-		// A copy that would have been served would stay in the store with mode on. It stays here too, so that later comparisons are realistic.
+		// With mode on, a copy that answers stays in the store. The copy stays here too, so that later comparisons are
+		// realistic.
 		if verdict.Store && (!o.would || o.renewed) {
 			a := fill.NewAnswer(ex.fillRequest(o.found, upstream.Fill, ex.span), o.code, o.header, verdict, o.token, ex.start)
 			a.Selection, a.Observed = ex.r.Header, true
@@ -86,8 +90,10 @@ func (o *observation) onAnswer(res *http.Response) error {
 	return nil
 }
 
-// conclude counts and logs the result of the comparison. There is none if the client left or the origin broke off before the answer was complete,
-// if there was no memory to compare it, or if the copy was invalidated while the origin was answering: then both answers may be right.
+// conclude counts and logs the result of the comparison. There is no result if the client left or the origin broke off
+// before the answer was complete, or if there was no memory for the comparison. Nor is a difference a result if the
+// copy was invalidated while the origin was answering, since both answers may be right, or if the origin chose another
+// coding (recoded).
 func (o *observation) conclude() {
 	ex := o.ex
 	if !o.answered {
@@ -125,14 +131,14 @@ func (o *observation) conclude() {
 	ex.route.Metrics.Observed(ex.origin, ex.finalOutcome() == policy.WouldHit)
 }
 
-// invalidated reports whether the copy has become less usable since it was found.
+// invalidated reports whether the copy has become less usable since the look-up.
 func (o *observation) invalidated() bool {
 	now, _ := o.found.Copy.Usable(o.ex.p.ledger, o.ex.start)
 	return now < o.found.use
 }
 
-// recoded reports whether the origin has chosen another coding than the copy has. Since both requests accept the same codings, it did so by the
-// client's weights, which fills do not forward.
+// recoded reports whether the origin has chosen another coding than the copy has. Both requests accept the same
+// codings. So the origin has chosen by the client's weights, which fills do not forward.
 func (o *observation) recoded() bool {
 	c := o.found.Copy
 	return slices.Contains(c.Vary(), "Accept-Encoding") && c.Get("Content-Encoding") != o.header.Get("Content-Encoding")

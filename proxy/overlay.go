@@ -15,12 +15,14 @@ import (
 
 var readUnsure = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "it cannot be asked whether writes wait that this read is to see, try again"}
 
-// readsPending makes a read see the queued writes of its key, as the route's read_pending says: it answers with the content of the last write
-// (overlay), or waits until the writes are done. It reports whether the read has been answered.
+// readsPending makes a read see the queued writes of its key, as the route's read_pending says. The read is answered
+// with the content of the last write (overlay), or waits until the writes are done. readsPending reports whether the
+// read has been answered.
 //
-// Invariant: the content of a queued write is shown to a reader only if the origin would show it: to the client that has sent the write, as far
-// as the origin can tell clients apart, and to others if the origin's answer to them may be shared by all. Any other read waits, and then gets
-// the origin's answer. A reader whom the origin refuses is passed to the origin without waiting.
+// Invariant: a reader sees the content of a queued write only if the origin would show the content to that reader. The
+// client that has sent the write sees the content, as far as the origin can tell clients apart. Other readers see the
+// content if the origin's answer to them may be shared by all. Any other read waits, and then gets the origin's answer.
+// A reader whom the origin refuses is passed to the origin without waiting.
 func readsPending(ex *exchange) (answered bool) {
 	b, rules := ex.p.behind, ex.route.behind
 	if rules == nil || rules.ReadPending == writebehind.Stale || ex.mode != policy.On || b.shows(&ex.request) {
@@ -53,7 +55,7 @@ func readsPending(ex *exchange) (answered bool) {
 	if refused := b.await(ex.r.Context(), []string{key}, rules.Patience); refused != nil {
 		text := "writes wait that this read is to see, and are not done yet; try again"
 		switch refused {
-		case &queueBlocked: // for hours, it may be: there is no use in having the client wait
+		case &queueBlocked: // a decision may take hours, too long for a client to wait
 			text = "a write that this read is to see waits for somebody to decide about it; try again later"
 		case &queueDown:
 			text = readUnsure.text
@@ -66,9 +68,10 @@ func readsPending(ex *exchange) (answered bool) {
 	return false
 }
 
-// unconditional reports whether a read asks for the whole representation without a condition that would have to be judged: the content of a
-// queued write has no validator for If-Match and the like, and a Range may be about another representation. If-None-Match with tags is no
-// obstacle: none of them can be a tag of that content, and If-Modified-Since beside it is ignored (RFC 9110 §13.1.3).
+// unconditional reports whether a read asks for the whole representation without a condition that would have to be
+// judged. The content of a queued write has no validator for If-Match and the like, and a Range may be about another
+// representation. If-None-Match with tags is no obstacle: none of the tags can belong to that content, and an
+// If-Modified-Since beside the tags is ignored (RFC 9110 §13.1.3).
 func unconditional(h http.Header) bool {
 	tags := h["If-None-Match"]
 	for name := range h {
@@ -81,8 +84,8 @@ func unconditional(h http.Header) bool {
 	return !slices.ContainsFunc(tags, func(line string) bool { return httpcache.TrimOWS(line) == "*" })
 }
 
-// overlaying returns the queued write whose content is the whole representation that the request asks for; nil: the write with this id is not
-// one, or cannot be read.
+// overlaying returns the queued write whose content is the whole representation that the request asks for; nil: the
+// write with this id is no such write, or cannot be read.
 func (b *Behind) overlaying(ex *exchange, id, key string) *writebehind.Write {
 	r, err := b.queue.Find(ex.r.Context(), id)
 	if err != nil || r.Sealed == nil || r.State == writebehind.Dead {
@@ -107,12 +110,12 @@ func (b *Behind) overlaying(ex *exchange, id, key string) *writebehind.Write {
 type sight uint8
 
 const (
-	unseen sight = iota // no, or that cannot be told
+	unseen sight = iota // no, or the proxy cannot tell
 	seen                // yes
 	barred              // no: the origin refuses this reader altogether
 )
 
-// mayRead says whether a reader may see the content of a queued write. It may ask the origin.
+// mayRead says whether a reader may see the content of a queued write. mayRead may ask the origin.
 func mayRead(ex *exchange, w *writebehind.Write) sight {
 	h := ex.r.Header.Clone()
 	httpcache.RemoveHopByHop(h)
@@ -146,8 +149,9 @@ func mayRead(ex *exchange, w *writebehind.Write) sight {
 	return unseen
 }
 
-// forEveryone reports whether the origin's answer to the reader is one that the cache would share between reader and writer: the origin has not
-// chosen it by anything in which the two differ. Then what the writer has put in its place is for the reader too.
+// forEveryone reports whether the cache would share the origin's answer to the reader between reader and writer: the
+// origin has not chosen the answer by anything in which the two requests differ. The writer's content, which is to
+// replace that answer, is then for the reader too.
 func forEveryone(ex *exchange, w *writebehind.Write, res *http.Response) bool {
 	if ex.action != policy.ReadAction && ex.action != policy.CredentialsAction { // passed because of a cookie or a field that may choose the answer
 		return false
@@ -182,6 +186,6 @@ func showOverlay(ex *exchange, w *writebehind.Write) {
 	ex.addCacheStatus(h)
 	ex.w.WriteHeader(http.StatusOK)
 	if ex.r.Method != http.MethodHead {
-		_, _ = ex.w.Write(w.Body) // a client that has left
+		_, _ = ex.w.Write(w.Body) // an error means that the client has left
 	}
 }

@@ -11,12 +11,12 @@ import (
 // partsAnswer is an answer from the stored parts of an incomplete response.
 type partsAnswer struct {
 	of          *store.Parts     // nil: there is no such answer
-	spans       []httpcache.Span // what of the response is sent
+	spans       []httpcache.Span // the stretches of the response that are sent
 	notModified bool             // the answer is 304
 }
 
-// fromParts finds an answer in the stored parts of an incomplete response, if these have all that the request asks for (RFC 9111 §3.3). usable
-// says that there are parts that may be used, whether or not they suffice.
+// fromParts finds an answer in the stored parts of an incomplete response, if these have all bytes that the request
+// asks for (RFC 9111 §3.3). usable says that there are parts that may be used, whether or not they suffice.
 func (p *Proxy) fromParts(rq *request, found candidate, now time.Time) (answer partsAnswer, usable bool) {
 	parts := p.store.LookupParts(keyText(rq), rq.asks(found).forward)
 	if parts == nil {

@@ -11,8 +11,9 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// passFor passes a request as it was decided. If it passes because the last answer could not be shared (hit-for-miss), and its own answer could
-// be, the mark is removed, so that the next request is fetched for all.
+// passFor passes a request as decided. One reason to pass is a mark that the last answer could not be shared
+// (hit-for-miss). If the new answer could be shared, passFor removes the mark, so that the next request is fetched for
+// all.
 func (ex *exchange) passFor(d *decision) {
 	if d.reason == policy.HeaderUnlisted && ex.mode == policy.Observe {
 		ex.passUnlisted(d)
@@ -38,7 +39,7 @@ func (ex *exchange) passFor(d *decision) {
 // pass sends the request itself to the origin.
 func (ex *exchange) pass(why policy.Reason) { ex.passAnswered(why, nil) }
 
-// passAnswered is pass, and calls answered, unless it is nil, with the head of the origin's answer.
+// passAnswered is pass, and also calls answered, unless answered is nil, with the head of the origin's answer.
 func (ex *exchange) passAnswered(why policy.Reason, answered func(*http.Response) error) {
 	status := policy.Status{Outcome: policy.Pass, Reason: why, Apart: ex.waited}
 	if !httpcache.ForwardOnce(ex.r.Method, ex.r.Header) {
@@ -49,11 +50,12 @@ func (ex *exchange) passAnswered(why policy.Reason, answered func(*http.Response
 	ex.through(passage{status: &status, answered: answered})
 }
 
-// passUnless passes a read that cannot wait for a shared answer, and serves the copy of found, if it may stand in, should the origin fail.
-// answered, unless it is nil, gets the head of the answer, and may change status.
+// passUnless passes a read that cannot wait for a shared answer. If the origin fails and the copy of found may stand
+// in, passUnless serves the copy. answered, unless nil, gets the head of an answer that is not replaced by the copy,
+// and may change status.
 func (ex *exchange) passUnless(found candidate, status *policy.Status, answered func(*http.Response)) {
 	status.Outcome = policy.Pass
-	instead := policy.NoReason // why the copy is sent
+	instead := policy.NoReason // why the copy is sent; NoReason: the origin's answer is
 	var failed http.Header
 	ex.through(passage{
 		status: status,
@@ -85,17 +87,18 @@ func (ex *exchange) passUnless(found candidate, status *policy.Status, answered 
 	}
 }
 
-// errSpared ends the handling of an origin's answer because a copy is sent instead of it.
+// errSpared ends the handling of an origin's answer because a copy is sent in place of the answer.
 var errSpared = errors.New("a copy stands in for the answer")
 
-// passage has the hooks of one request that is sent to the origin directly. Each func may be nil. They run on the goroutine of the request.
+// passage has the hooks of one request that is sent to the origin directly. Each func may be nil. The funcs run on the
+// goroutine of the request.
 type passage struct {
 	// status is the Status of the answer; answered and unanswered may change it. Required.
 	status     *policy.Status
 	sending    func()                     // called when the request has its place and is about to be sent
-	answered   func(*http.Response) error // called with the head of the answer before the client gets any of it; its error goes to failed
+	answered   func(*http.Response) error // called before the answer's head goes to the client; errors go to failed
 	unanswered func(error)                // called if the origin gives no answer
-	failed     func(error) bool           // called with any error; reports whether it has taken over answering the request
+	failed     func(error) bool           // called with any error; reports whether failed answers the request
 }
 
 // through sends the request to the origin.
@@ -120,7 +123,7 @@ func (ex *exchange) through(o passage) {
 			arrived, ex.origin, ex.address = true, time.Since(start), upstream.Peer(res)
 			if why == policy.HeaderUnlisted {
 				names, _ := httpcache.ParseVary(res.Header["Vary"])
-				ex.route.Learn(names) // a field that Vary names is not unlisted any more: it selects a variant
+				ex.route.Learn(names) // a field that Vary names selects a variant, and is not unlisted any more
 			}
 			status.FwdStatus = res.StatusCode
 			if o.answered != nil {
@@ -135,7 +138,7 @@ func (ex *exchange) through(o passage) {
 			ex.settle(*status)
 			ex.addCacheStatus(res.Header)
 			if res.StatusCode == http.StatusSwitchingProtocols {
-				ex.w.code = res.StatusCode // the recorder does not see it: a 101 is written to the hijacked connection
+				ex.w.code = res.StatusCode // the recorder misses a 101, which is written to the hijacked connection
 			}
 			return nil
 		},

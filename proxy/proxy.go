@@ -18,7 +18,7 @@ import (
 	"cacheproxy/writebehind"
 )
 
-// Options is what a Proxy works with. Config, Store, Ledger, Log, Access, Metrics and Logger are required.
+// Options has the parts that a Proxy works with. Config, Store, Ledger, Log, Access, Metrics and Logger are required.
 type Options struct {
 	Config  *Config
 	Store   *store.Store
@@ -28,38 +28,43 @@ type Options struct {
 	Metrics *observe.Metrics
 	Logger  *slog.Logger
 	Tracer  *observe.Tracer // nil: no traces
-	// Lease says whether copies may be used; nil: this process runs alone, and they always may.
+	// Lease says whether copies may be used; nil: this process runs alone, and copies may always be used.
 	Lease *invalidation.Lease
-	// Writes is the queue of routes with write-behind; nil: there is none, and no route may need one. Sealer encrypts the queued writes, and
-	// WritePrefix is the prefix of their keys.
+	// Writes is the queue of routes with write-behind; nil: there is no queue, and no route may need one. Sealer
+	// encrypts the queued writes, and WritePrefix is the prefix of their keys.
 	Writes      WriteQueue
 	Sealer      *writebehind.Sealer
 	WritePrefix string
-	// Boards answers requests of routes with a leaderboard; nil: these are refused with 503. BoardMetrics may be nil.
+	// Boards answers requests of routes with a leaderboard; nil: such requests are refused with 503. BoardMetrics may
+	// be nil.
 	Boards       *api.Desk
 	BoardMetrics *observe.Leaderboard
-	// Claims coordinates instances, so that one fetches for all; nil: there is only this instance.
+	// Claims coordinates instances, so that one instance fetches for all; nil: there is only this instance.
 	Claims store.Claims
-	// WriteLocks coordinates instances, so that one at a time sends a write of a key; nil: there is only this instance.
+	// WriteLocks coordinates instances, so that one instance at a time sends a write of a key; nil: there is only this
+	// instance.
 	WriteLocks WriteLocks
-	// ConfirmTimeout is how long the answer to a write waits for its invalidation to be confirmed; then the answer is sent all the same. It
-	// must not be less than Silence, so that an instance that could not be reached uses no copies any more by then.
+	// ConfirmTimeout is how long the answer to a write waits for the invalidation to be confirmed; then the answer is
+	// sent all the same. ConfirmTimeout must not be less than Silence, so that an instance that could not be reached
+	// uses no copies any more by then.
 	ConfirmTimeout func() time.Duration
-	// Silence is for how long an instance that nothing is heard from may still use copies.
+	// Silence is for how long an instance may still use copies after its last contact.
 	Silence func() time.Duration
-	// MayHold reports whether any instance can have a copy, or take one from a tier, that bears one of the members and was fetched before
-	// the call. It is called after the origin has answered a write. Nil: any copy may bear any member.
+	// MayHold reports whether any instance can have a copy that bears one of the members and was fetched before the
+	// call, or can take such a copy from a tier. The proxy calls MayHold after the origin has answered a write, or has
+	// failed to answer. Nil: any copy may bear any member.
 	MayHold func([]policy.Member) bool
 }
 
-// Proxy answers requests from copies, or from the origin. It is safe for concurrent use. Close must be called after the
-// last request has been answered.
+// Proxy answers requests from copies, or from the origin. A Proxy is safe for concurrent use. Close must be called
+// after the last request has been answered.
 type Proxy struct {
 	snapshot atomic.Pointer[Config]
-	// operating is held by Reconfigure, also while it waits for the log.
+	// Reconfigure holds operating from beginning to end, also while waiting for the log.
 	operating lockorder.Mutex[lockorder.Configurations]
-	// switching is held while a mode is set and while a generation replaces another, so that no mode is set in the old generation after the
-	// new one has taken over its modes. Its holder must not wait: the goroutine that applies the log switches modes.
+	// switching is held while a mode is set, and while a generation replaces another. Otherwise a mode could be set in
+	// the old generation after the new generation has taken over the modes. The holder must not wait: the goroutine
+	// that applies the log switches modes.
 	switching lockorder.Mutex[lockorder.Modes]
 	store     *store.Store
 	ledger    *invalidation.Ledger
@@ -69,7 +74,7 @@ type Proxy struct {
 	access    *observe.AccessLog
 	tracer    *observe.Tracer
 	logger    *slog.Logger
-	lease     *invalidation.Lease // nil: always holds
+	lease     *invalidation.Lease // nil: copies may always be used
 	fills     *fill.Filler
 
 	confirmTimeout func() time.Duration
@@ -90,7 +95,7 @@ type Proxy struct {
 	stop     context.CancelFunc
 }
 
-// New makes a proxy. It starts nothing.
+// New makes a proxy and starts nothing.
 func New(o Options) *Proxy {
 	lifetime, stop := context.WithCancel(context.Background())
 	p := &Proxy{
@@ -111,7 +116,7 @@ func New(o Options) *Proxy {
 	return p
 }
 
-// Run renews copies, ends overrides of modes and watches the tiers, until ctx ends. It returns nil.
+// Run renews copies, ends overrides of modes and watches the tiers, until ctx ends. Run returns nil.
 func (p *Proxy) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	workers.Go(func() { p.expireModes(ctx) })
@@ -120,7 +125,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close ends every fill that still runs and waits for it.
+// Close ends every fill that still runs, and returns when all fills have ended.
 func (p *Proxy) Close() {
 	p.stop()
 	p.fills.Close()

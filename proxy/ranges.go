@@ -29,8 +29,8 @@ func (d *delivery) sliced(body []byte) spanWriter {
 	}
 }
 
-// deliverRanges answers with the ranges of a 200 that the request asks for (RFC 9110 §14.2), or with 416. It reports false, and has sent nothing,
-// if the whole is to be sent. header is that of the whole, and is not changed.
+// deliverRanges answers with the ranges of a 200 that the request asks for (RFC 9110 §14.2), or with 416. If the whole
+// is to be sent, deliverRanges sends nothing and reports false. header is the header of the whole, and is not changed.
 func (d *delivery) deliverRanges(header http.Header, age time.Duration, size int64, write spanWriter) bool {
 	if !httpcache.RangeApplies(d.rq.r.Header, header) {
 		return false
@@ -47,8 +47,8 @@ func (d *delivery) deliverRanges(header http.Header, age time.Duration, size int
 	return true
 }
 
-// deliverSpans answers with spans of a whole of size bytes, which must satisfy worthParts. complete adds the fields that differ from answer to
-// answer.
+// deliverSpans answers with spans of a whole of size bytes. The spans must satisfy worthParts. complete adds the fields
+// that differ from answer to answer.
 func (d *delivery) deliverSpans(header http.Header, spans []httpcache.Span, size int64, complete func(http.Header), write spanWriter) {
 	if len(spans) == 1 {
 		h := d.w.Header()
@@ -56,7 +56,7 @@ func (d *delivery) deliverSpans(header http.Header, spans []httpcache.Span, size
 		httpcache.MakePartial(h, httpcache.PartOf{Span: spans[0], Size: size})
 		complete(h)
 		d.w.WriteHeader(http.StatusPartialContent)
-		_ = write(spans[0]) // a client that has left; nothing more to do for it
+		_ = write(spans[0]) // an error means that the client has left
 		return
 	}
 	m := newByteRanges(header, spans, size)
@@ -76,14 +76,15 @@ func (d *delivery) deliverSpans(header http.Header, spans []httpcache.Span, size
 	_, _ = d.w.Write(m.end) // likewise
 }
 
-// worthParts reports whether there are spans, and sending them, with the overhead of multipart/byteranges, is shorter than sending the whole.
+// worthParts reports whether to send the spans instead of the whole: there is one span, or there are several that are
+// shorter than the whole, with the overhead of multipart/byteranges.
 func worthParts(header http.Header, spans []httpcache.Span, size int64) bool {
 	return len(spans) == 1 || len(spans) > 1 && newByteRanges(header, spans, size).length < size
 }
 
-// unsatisfiable answers with 416 (RFC 9110 §15.5.17). header is that of the whole, and is not changed. The fields that say which web pages may
-// read the whole are sent with the 416 too: without them a browser would show the script that asked an error of CORS instead of the status
-// (WHATWG Fetch §3.3).
+// unsatisfiable answers with 416 (RFC 9110 §15.5.17). header is the header of the whole, and is not changed. The fields
+// that say which web pages may read the whole are sent with the 416 too. Without these fields a browser would show the
+// script that asked an error of CORS instead of the status (WHATWG Fetch §3.3).
 func (d *delivery) unsatisfiable(header http.Header, size int64) {
 	said := make(http.Header, len(header))
 	maps.Copy(said, header)
@@ -100,13 +101,13 @@ func (d *delivery) unsatisfiable(header http.Header, size int64) {
 // byteRanges is an answer of several parts (RFC 9110 §14.6).
 type byteRanges struct {
 	boundary string
-	heads    [][]byte // what goes before each part
+	heads    [][]byte // the delimiter and the fields before each part
 	end      []byte
-	length   int64 // of all of it
+	length   int64 // of the whole body
 }
 
 func newByteRanges(header http.Header, spans []httpcache.Span, size int64) *byteRanges {
-	// The boundary is random, so that nobody who chooses the body can put it there.
+	// The boundary is random, so that nobody who chooses the body can put the boundary there.
 	m := &byteRanges{boundary: rand.Text()}
 	for i, s := range spans {
 		var head []byte
@@ -138,13 +139,14 @@ func (m *byteRanges) head(h http.Header) {
 type stretch struct {
 	spans         []httpcache.Span // none: the whole
 	size          int64            // of the whole; set if there are spans, or with unsatisfiable
-	data          []byte           // the whole, if it had to be waited for; nil: the body is sent as it comes
+	data          []byte           // the whole, if received beforehand; nil: the body is sent as received
 	unsatisfiable bool             // the answer is 416
 }
 
-// stretchOf says which part of a fill's body to send. One range of a body whose length is known is sent as the body comes; otherwise the whole
-// body is waited for. why is NoReason if the answer can be sent; RangeRequest if the body is too long to be kept, and the request has to be passed;
-// otherwise it says why the body did not come, with err.
+// stretchOf says which part of a fill's body to send. One range of a body whose length is known is sent as the body
+// comes; otherwise stretchOf waits for the whole body. why is NoReason if the answer can be sent. RangeRequest means
+// that the body is too long to be kept, and that the request has to be passed. Any other why says, with err, why the
+// body did not come.
 func (d *delivery) stretchOf(ctx context.Context, res *fill.Response, from *fill.Reader) (s stretch, why policy.Reason, err error) {
 	if len(d.rq.ranges) == 0 || res.Status != http.StatusOK || res.Confirmed != nil && res.Confirmed.Coding() != httpcache.Identity ||
 		d.hasAlready(res) || !httpcache.RangeApplies(d.rq.r.Header, res.Header) {
@@ -159,7 +161,7 @@ func (d *delivery) stretchOf(ctx context.Context, res *fill.Response, from *fill
 		case err != nil:
 			return stretch{}, policy.OriginError, err
 		case !kept && res.Ranged:
-			return stretch{}, policy.NoReason, nil // the origin was asked for the part, and does not heed Range
+			return stretch{}, policy.NoReason, nil // the origin was asked for the part, and ignores Range
 		case !kept:
 			return stretch{}, policy.RangeRequest, nil
 		}

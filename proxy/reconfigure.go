@@ -10,13 +10,14 @@ import (
 	"cacheproxy/policy"
 )
 
-// Reconfigure puts the next generation of the configuration in force, in one step: a request sees the one before or this
-// one from its beginning to its end. Routes that stay keep their copies, their mode and what Vary taught about them. After an
-// error the generation before is still in force.
+// Reconfigure puts the next generation of the configuration in force, in one step: a request sees either the previous
+// generation or the next one, from beginning to end. Routes that stay keep their copies, their mode and the fields that
+// Vary taught them. After an error the previous generation is still in force.
 //
-// A route whose fingerprint is not the one that it had just before starts without copies. The store may have copies with the new fingerprint from
-// an earlier generation, but writes and purges since then have not named them. So the route is fenced before the generations change, and the end
-// of the fence invalidates its copies; in between nothing is stored for it.
+// A route whose fingerprint differs from the route's fingerprint in the previous generation starts without copies. The
+// store may have copies with the new fingerprint from an earlier generation, but writes and purges since then have not
+// named these copies. So Reconfigure fences the route before the generations change, and the end of the fence
+// invalidates the copies. Between both, nothing is stored for the route.
 func (p *Proxy) Reconfigure(ctx context.Context, next *Config) error {
 	p.operating.Lock()
 	defer p.operating.Unlock()
@@ -37,7 +38,7 @@ func (p *Proxy) Reconfigure(ctx context.Context, next *Config) error {
 	return nil
 }
 
-// replace puts a generation in the place of the one before.
+// replace puts generation next in the place of generation before.
 func (p *Proxy) replace(before, next *Config) {
 	p.switching.Lock()
 	defer p.switching.Unlock()
@@ -50,7 +51,7 @@ func (p *Proxy) replace(before, next *Config) {
 	}
 }
 
-// endFence ends a fence now, or as soon as that can be confirmed.
+// endFence ends a fence at once, or as soon as the end can be confirmed.
 func (p *Proxy) endFence(ctx context.Context, fence *invalidation.Fence) {
 	if _, err := p.log.End(ctx, fence, invalidation.Order{}); err != nil {
 		p.logger.Error("new routes not confirmed to all caches; they store nothing yet", "error", err)
@@ -58,8 +59,8 @@ func (p *Proxy) endFence(ctx context.Context, fence *invalidation.Fence) {
 	}
 }
 
-// inherit makes each route share the run-time state of the route of the same name in the generation before: its override, and, if the fingerprint
-// is the same, what it has learned of Vary.
+// inherit makes each route share the run-time state of the route of the same name in the previous generation: the
+// override, and, if the fingerprint is the same, the fields learned from Vary.
 func (c *Config) inherit(before *Config) {
 	for name, r := range c.byName {
 		old := before.byName[name]

@@ -11,7 +11,7 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// report counts a finished request, ends its trace, and logs it if it is sampled.
+// report counts a finished request, ends the trace, and logs the request if its record is sampled.
 func (ex *exchange) report() {
 	took := time.Since(ex.start)
 	ex.route.Metrics.Observe(observe.Answer{Outcome: ex.finalOutcome(), Status: ex.w.code, Bytes: ex.w.bytes, Took: took})
@@ -30,7 +30,7 @@ func (ex *exchange) report() {
 	}
 }
 
-// describeTo fills in the fields of a log record that are worked out only for requests that are logged.
+// describeTo fills in the fields of a log record that are worked out only for logged requests.
 func (ex *exchange) describeTo(r *observe.Record) {
 	r.Method, r.Host, r.Path, r.Query = ex.r.Method, ex.r.Host, ex.target.Path, ex.target.Query
 	if r.Path == "" {

@@ -16,60 +16,62 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// request is a client's request, taken apart, with everything that a decision about it depends on except the state of the copies. Explain and
-// ServeHTTP use the same type, so that both come to the same decision.
+// request is a client's request, taken apart. A decision about the request depends on nothing else but the state of the
+// copies. Explain and ServeHTTP use the same type, so that both come to the same decision.
 type request struct {
 	r       *http.Request
-	cfg     *Config            // the generation in force when it came
-	start   time.Time          // read after it came
+	cfg     *Config            // the generation in force when the request came
+	start   time.Time          // the clock, read after the request came
 	arrival invalidation.Token // nothing invalidated up to here may be served
-	trusted bool               // the peer's word about whom it forwards for is believed
+	trusted bool               // the fields in which the peer names the client and the scheme are believed
 
 	route  *route
 	match  policy.Match
 	target httpcache.Target
 	lease  leaseState
 	mode   policy.Mode // for this request
-	// outside says that the request is outside the share of requests that the route's mode is for, so that mode is Off.
+	// outside says that the request is outside the share of requests to which the route's mode applies, so that mode is
+	// Off.
 	outside bool
 
 	action   policy.Action // of the plan
-	reason   policy.Reason // why it passes, or is a write
-	unlisted bool          // it passes because of something that its route does not list, and that any client can send
+	reason   policy.Reason // why the request passes, or is a write
+	unlisted bool          // the request passes because of something that any client can send, unlisted by the route
 
 	// Of reads only.
 
-	query      string                      // as the route forwards it
+	query      string                      // as the route forwards the query
 	key        []byte                      // the storage key
-	text       string                      // the key as a string, once keyText was called
+	text       string                      // the key as a string, after the first call of keyText
 	url        int                         // length of the prefix of key that all preferences share (Request.URLKey); len(key): there are none
-	content    []byte                      // of a read with content, from gathered; nil: it is none
-	ranges     httpcache.Ranges            // what of the answer is wanted; empty: all of it
-	directives httpcache.RequestDirectives // the client's Cache-Control, if the route heeds it
-	personal   bool                        // it has credentials, and the route does not share answers to these
+	content    []byte                      // of a read with content, from gathered; nil: the request is no such read
+	ranges     httpcache.Ranges            // the wanted ranges of the answer; empty: the whole
+	directives httpcache.RequestDirectives // the client's Cache-Control, as far as the route obeys clients
+	personal   bool                        // the request has credentials, and the route does not share answers to these
 
-	forFill   fillAsks          // result of asks, once it was called
-	foreknown []invalidation.ID // result of known, once it was called; not changed afterwards
+	forFill   fillAsks          // result of asks, after the first call
+	foreknown []invalidation.ID // result of known, after the first call; not changed afterwards
 	tooMany   bool              // foreknown has more members than a copy may have
-	held      handles           // references to the copies that were found for it
-	gathered  gathered          // its body, as far as it was received ahead
+	held      handles           // references to the copies that were found for the request
+	gathered  gathered          // the part of the body that was received ahead
 
-	// What earlier shared fetches have shown whose answers were not for this request.
+	// The findings of earlier shared fetches whose answers were not for this request.
 
-	attempts int           // how many there were
-	missed   policy.Reason // why the first was made, which is reported
-	waited   bool          // another request had led the last one
-	elected  bool          // one has failed, and another leader was elected
-	byItself bool          // it shares fetches only with requests that forward the same
-	apart    bool          // each request has to have the copy confirmed for itself, so that it does not wait for others
-	unshared int           // how many answers could not be shared; after the second it is fetched alone
+	attempts int           // number of such fetches
+	missed   policy.Reason // why the first fetch was made; the reason that is reported
+	waited   bool          // another request had led the last fetch
+	elected  bool          // a fetch has failed, and another leader was elected
+	byItself bool          // the request shares fetches only with requests that forward the same
+	apart    bool          // each request has to have the copy confirmed for itself, so that none waits for others
+	unshared int           // number of answers that could not be shared; after the second the request fetches alone
 }
 
-// maxHops is how often a request may have passed through a cacheproxy, by its Via. A chain of a few is legitimate; more is taken for a loop.
+// maxHops is the number of earlier passages through a cacheproxy, by Via, at which a request is refused. A chain of a
+// few is legitimate; this many are taken for a loop.
 const maxHops = 8
 
-// resolve parses the request target and finds the route. scheme is the one that the client has used. The refusal is nil if the request can be
-// served; rq.route is set in any case.
+// resolve parses the request target and finds the route. scheme is the scheme that the client has used. The refusal is
+// nil if the request can be served; rq.route is set in any case.
 func (rq *request) resolve(scheme string) *refusal {
 	rq.route = rq.cfg.unmatched
 	if rq.r.Method == http.MethodConnect {
@@ -86,7 +88,8 @@ func (rq *request) resolve(scheme string) *refusal {
 	}
 	rq.match, rq.reason = rq.cfg.Table.Match(rq.r.Method, target, rq.r.Header, client)
 	if rq.reason == policy.UncleanPath || rq.reason == policy.NoRoute {
-		// An origin may clean or decode the path: a write to it then changes a resource that belongs to the route of the clean path.
+		// An origin may clean or decode the path. A write to such a path then changes a resource that belongs to the
+		// route of the clean path.
 		if clean, _ := rq.cfg.Table.Match(rq.r.Method, policy.CleanTarget(target), rq.r.Header, client); clean.Route.Writes(rq.asked()) {
 			rq.match = clean
 		}
@@ -112,8 +115,9 @@ func (rq *request) resolve(scheme string) *refusal {
 // purgeMethods are methods with which plugins purge caches, and which APIs do not have.
 var purgeMethods = map[string]bool{"PURGE": true, "BAN": true, "URIBAN": true, "PURGEKEYS": true}
 
-// purgeHere is the answer to a purge method on the data listener. Anybody can send one there, so that it purges nothing. It is not passed on
-// either: many APIs would answer it like a GET, which its sender would take for success.
+// purgeHere is the answer to a purge method on the data listener. Anybody can send such a request there, so that
+// nothing is purged. The request is not passed on either: many APIs would answer a purge method like a GET, which the
+// sender would take for success.
 var purgeHere = refusal{http.StatusForbidden, policy.MethodUnsafe, "nothing was purged: this is the port of clients. Purges go to the admin listener (admin.listen); " +
 	"if the API is to get this method, name it in a route: match: PURGE /, policy: bypass"}
 
@@ -155,36 +159,40 @@ func (rq *request) plan() {
 	}
 }
 
-// letBy reports whether the proxy only forwards the request: no route matches it, or the route is observed or off for it. Such a request is not
-// refused because of anything that the proxy lacks, such as memory or its store. The mode must be set.
+// letBy reports whether the proxy only forwards the request: no route matches, or the mode of the request is observe or
+// off. Such a request is not refused because of anything that the proxy lacks, such as memory or the store. The mode
+// must be set.
 func (rq *request) letBy() bool { return rq.route == rq.cfg.unmatched || rq.mode != policy.On }
 
-// unheld reports whether the request is let by and the upstream's limits do not apply to such requests: it is not made to wait, and no timeout
-// ends it.
+// unheld reports whether the request is let by and the upstream's limits do not apply to such requests. An unheld
+// request does not wait for a place, and no timeout ends an unheld request.
 func (rq *request) unheld() bool { return rq.letBy() && !rq.route.Origin.HoldsPassing() }
 
-// way is the request's action and reason by PlanRequest.
+// way returns the request's action and reason by PlanRequest.
 func (rq *request) way() (policy.Action, policy.Reason) {
 	plan := func() (policy.Action, policy.Reason) {
 		return policy.PlanRequest(rq.route.Route.Route, rq.mode, rq.asked(), rq.route.Selecting())
 	}
 	action, reason := plan()
 	if reason == policy.HeaderUnlisted && !rq.trusted && httpcache.StripForwarded(rq.r.Header) {
-		// X-Forwarded-* of a peer that is not trusted is not sent on: it must not be a reason to pass, or to be a write.
+		// X-Forwarded-* of a peer that is not trusted is not sent on. So these fields must not be a reason to pass, or
+		// to be a write.
 		return plan()
 	}
 	return action, reason
 }
 
-// asked is the request in the form that package policy wants.
+// asked returns the request in the form that package policy takes.
 func (rq *request) asked() policy.Asked {
 	return policy.Asked{Request: rq.r, Target: rq.target, Question: rq.content != nil}
 }
 
-// appendKey appends the storage key of a read with this header. url is the length of the key's prefix that is the same whatever the client prefers.
+// appendKey appends the storage key of a read with this header. url is the length of the key's prefix that does not
+// depend on the client's preferences.
 //
-// With observing, the key is one that no read in another mode has: the origin sees a request of an observed route as it came, with fields that no
-// key holds, so that its answer is only compared and must never be served. No storage key is a prefix of another.
+// With observing, the key differs from the keys of reads in other modes. The origin sees a request of an observed route
+// as the client sent the request, with fields that no key holds. So the origin's answer is only compared and must never
+// be served. No storage key is a prefix of another.
 func (rq *request) appendKey(dst []byte, h http.Header, observing bool) (key []byte, url int) {
 	dst = rq.route.AppendKey(dst, rq.target, rq.route.KeyedHost(rq.target.Host), rq.query, h)
 	if rq.content != nil {
@@ -196,12 +204,13 @@ func (rq *request) appendKey(dst []byte, h http.Header, observing bool) (key []b
 	return rq.route.Prefers.AppendTo(dst, h), len(dst)
 }
 
-// members returns the members of a copy of an answer with this header; nil: as far as they are known without one.
+// members returns the members of a copy of an answer with this header; nil: the members that are known without an
+// answer.
 func (rq *request) members(answer http.Header) []policy.Member {
 	return rq.route.Members(&rq.match, rq.target, rq.query, rq.r.Header, answer)
 }
 
-// known returns the members of this request's copy that are known before the answer is there.
+// known returns the members of this request's copy that are known before the answer comes.
 func (rq *request) known() []invalidation.ID {
 	if rq.foreknown == nil {
 		members := rq.members(nil)
@@ -210,7 +219,7 @@ func (rq *request) known() []invalidation.ID {
 	return rq.foreknown
 }
 
-// name is the name of the request's copy, by the route's key template; empty: the route has none.
+// name returns the name of the request's copy, by the route's key template; empty: the route has no template.
 func (rq *request) name() string { return rq.named(policy.Template.Render) }
 
 // shownName is name for logs and traces: values that do not come from the path or the host are masked.
@@ -224,8 +233,8 @@ func (rq *request) named(render func(policy.Template, policy.Values) (string, bo
 	return name
 }
 
-// selection returns the fields of the request that a fill would forward, given the fields that Vary is known to name. The origin can select a
-// variant only by these.
+// selection returns the fields of the request that a fill would forward, given the fields that Vary is known to name.
+// The origin can select a variant only by the forwarded fields.
 func (rq *request) selection(names []string) http.Header {
 	return rq.route.FillHeader(rq.r.Header, names)
 }
@@ -239,9 +248,10 @@ func (rq *request) selecting(c candidate) []string {
 	return names
 }
 
-// flightKey is the key under which this request shares a flight, given the header that its fill forwards. Requests with the same storage key share
-// one if they agree in the fields that Vary is known to name; on a route that forwards all fields, and after a failure, only if they forward the
-// same, since nobody knows before the answer what Vary will name.
+// flightKey returns the key under which this request shares a flight, given the header that the request's fill
+// forwards. Requests with the same storage key share a flight if they agree in the fields that Vary is known to name.
+// On a route that forwards all fields, and after a failure, requests share a flight only if they forward the same:
+// nobody knows before the answer which fields Vary will name.
 func (rq *request) flightKey(c candidate, forward http.Header) string {
 	names := rq.selecting(c)
 	switch {
@@ -253,7 +263,7 @@ func (rq *request) flightKey(c candidate, forward http.Header) string {
 	return string(httpcache.VariantKey(nil, keyText(rq), names, forward))
 }
 
-// keyText is the storage key as a string that may be kept. It is allocated once for a request.
+// keyText returns the storage key as a string that may be kept. The string is allocated once for a request.
 func keyText(rq *request) string {
 	if rq.text != string(rq.key) {
 		rq.text = string(rq.key)
@@ -261,15 +271,15 @@ func keyText(rq *request) string {
 	return rq.text
 }
 
-// fillAsks is what a fill for a request would send, given the fields that Vary is known to name. It is shared by deciding, joining and fetching,
-// and only its question is set later.
+// fillAsks is the question that a fill for a request would ask, given the fields that Vary is known to name. Deciding,
+// joining and fetching share one fillAsks, of which only question is set later.
 type fillAsks struct {
 	names    []string
 	forward  http.Header // of the fill; nil: not made yet
 	question string      // fill.Question of forward; empty: not made yet
 }
 
-// asks returns what a fill for this request would send. It is made once for each set of fields that Vary is known to name.
+// asks returns the fillAsks of this request, which is made once for each set of fields that Vary is known to name.
 func (rq *request) asks(c candidate) *fillAsks {
 	names := rq.selecting(c)
 	if rq.forFill.forward == nil || !slices.Equal(names, rq.forFill.names) {
@@ -282,7 +292,7 @@ func (rq *request) asks(c candidate) *fillAsks {
 	return &rq.forFill
 }
 
-// question is the key of the question (fill.Question) that a fill for this request would ask.
+// question returns the key of the question (fill.Question) that a fill for this request would ask.
 func (rq *request) question(c candidate) string {
 	a := rq.asks(c)
 	if a.question == "" {
@@ -291,8 +301,9 @@ func (rq *request) question(c candidate) string {
 	return a.question
 }
 
-// fillRequest describes the fetch that this request needs. The result refers to nothing that ends with the client's connection; it shares the
-// request's header, which is not changed once the request has been planned. asker is the request's span.
+// fillRequest describes the fetch that this request needs. The result refers to nothing that ends with the client's
+// connection. The result shares the request's header, which is not changed once the request has been planned. asker is
+// the request's span.
 func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe.Span) *fill.Request {
 	asks := rq.asks(c)
 	key := keyText(rq)
@@ -312,12 +323,12 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 	}
 	if c.Copy != nil {
 		q.Previous = c.Copy
-		// To anything but a safe method If-None-Match is a condition on carrying it out (RFC 9110 §13.1.2).
+		// With a method that is not safe, If-None-Match is a condition on carrying out the request (RFC 9110 §13.1.2).
 		if c.use >= httpcache.NeedsValidation && httpcache.Safe(q.Method) {
-			q.Base, q.BaseKey = c.Copy, strings.Clone(c.Key) // which may lie in the buffer of this request
+			q.Base, q.BaseKey = c.Copy, strings.Clone(c.Key) // c.Key may lie in the key buffer of this request
 		}
 	}
-	// The fill's own, unless the route declares that answers depend on the client's.
+	// The fill gets an id of its own, unless the route declares that answers depend on the client's id.
 	if lines := q.Forward[requestIDField]; len(lines) > 0 {
 		q.ID = lines[0]
 	} else {
@@ -326,8 +337,8 @@ func (rq *request) fillRequest(c candidate, class upstream.Class, asker *observe
 	return q
 }
 
-// renewal describes the renewal of a copy that this request has read. The renewal asks what was asked when the copy was fetched, not what this
-// reader asks: otherwise whoever happens to read last would choose the answer for all.
+// renewal describes the renewal of a copy that this request has read. The renewal asks the same as the fetch of the
+// copy asked, and not the same as this reader asks: otherwise the last reader would choose the answer for all.
 func (rq *request) renewal(found candidate, class upstream.Class, asker *observe.Span) fill.Renewal {
 	found.use, found.reason = httpcache.NeedsValidation, policy.Renewal
 	r, q := rq.route, rq.fillRequest(found, class, asker)
@@ -358,7 +369,8 @@ func (rq *request) identify(q *fill.Request, names []string) {
 	}
 }
 
-// semantics is the method by which an answer is judged: GET for a read with content, since its answer may be stored like that to a GET.
+// semantics returns the method by which an answer is judged: GET for a read with content, whose answer may be stored
+// like an answer to a GET.
 func (rq *request) semantics() string {
 	if rq.content != nil {
 		return http.MethodGet
@@ -366,18 +378,19 @@ func (rq *request) semantics() string {
 	return rq.r.Method
 }
 
-// judge sets what the candidate's copy may be used for by this request at the time now, and, if that is less than fresh, why.
+// judge sets the use that this request may make of the candidate's copy at the time now, and the reason if that use is
+// less than Fresh.
 func (rq *request) judge(c *candidate, ledger *invalidation.Ledger, now time.Time) {
 	c.use, c.reason = rq.route.Usable(c.Copy, ledger, now)
 	if c.reason == policy.Unconfirmed && rq.route.FencesWrites {
-		c.use, c.reason = httpcache.Dead, policy.Purged // no read may see what was there before a write
+		c.use, c.reason = httpcache.Dead, policy.Purged // no read may see the state before a write
 	}
 	if rq.directives == (httpcache.RequestDirectives{}) || c.use == httpcache.Dead {
 		return
 	}
 	allowed := rq.directives.Use(c.Copy.Life(), c.Copy.Life().State(now), now)
 	switch {
-	case allowed < c.use && c.use == httpcache.Fresh: // of a copy that is stale anyway, staleness stays the reason
+	case allowed < c.use && c.use == httpcache.Fresh: // a copy that is stale anyway keeps staleness as the reason
 		c.use, c.reason = allowed, policy.ClientDirective
 	case allowed < c.use, c.reason == policy.Expired: // max-stale can allow more than the route does, but not a copy that was purged
 		c.use = allowed

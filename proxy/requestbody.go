@@ -15,12 +15,12 @@ import (
 	"cacheproxy/store"
 )
 
-// maxGatheredAhead is the length, in bytes, up to which a request's body is received before the request asks for a place at the origin, so that
-// a client that sends slowly does not hold one meanwhile.
+// maxGatheredAhead is the length, in bytes, up to which a request's body is received before the request asks for a
+// place at the origin. A client that sends slowly then holds no place meanwhile.
 const maxGatheredAhead = 16 << 10
 
-// receive bounds the request's body by MaxBody, receives a short body ahead, and the content of a read with content. The refusal is nil if the
-// request may go on.
+// receive bounds the request's body by MaxBody, and receives a short body and the content of a read with content ahead.
+// The refusal is nil if the request may go on.
 func (ex *exchange) receive() *refusal {
 	r, limit := ex.r, ex.cfg.MaxBody
 	there := r.ContentLength != 0 && r.Body != nil
@@ -40,10 +40,11 @@ func (ex *exchange) receive() *refusal {
 			r.Body = http.MaxBytesReader(ex.w.ResponseWriter, r.Body, limit)
 		}
 		ex.gathered = gathered{budget: ex.p.store.Memory().Budget(), client: upstream.ClientOf(ex.asker()), body: r.Body}
-		// A body is not received ahead if it is too long, if the client waits for a 100 that the origin decides about, if it may be one half
-		// of a conversation, or if the request holds no place while its body comes.
+		// A body is not received ahead in four cases. The body is too long. The client waits for a 100 that the origin
+		// decides about. The body may be one half of a conversation. The request holds no place while the body comes.
 		if r.ContentLength <= maxGatheredAhead && r.Header["Expect"] == nil && !silent && !ex.unheld() {
-			// A body for which there is no memory, or of unknown length and not there in gatherTime, is sent on as it comes.
+			// A body for which there is no memory, or of unknown length and not there in gatherTime, is sent on as
+			// received.
 			if r.ContentLength < 0 {
 				ex.gathered.patience = gatherTime
 			}
@@ -62,33 +63,36 @@ func (ex *exchange) receive() *refusal {
 	return nil
 }
 
-// gathered is the part of a body that was received into memory before it is sent on. The zero value is that of a request without a body.
+// gathered is the part of a body that is received into memory before the body is sent on. The zero value stands for a
+// request without a body.
 //
-// Its memory is counted in the budget. So clients that send all of a body but the last byte take no more memory than all request bodies together
-// may have, and one client cannot take all of that.
+// The memory is counted in the budget. So clients that send all of a body but the last byte take no more memory than
+// all request bodies together may have, and one client cannot take the whole budget.
 type gathered struct {
 	budget *store.Budget
 	client netip.Prefix  // to whose account the memory is charged
-	body   io.ReadCloser // the rest; nil: there is no body
-	read   []byte        // what was received; shared by all readers of the body, never changed, and not nil once whole is set
+	body   io.ReadCloser // the rest of the body; nil: there is no body
+	read   []byte        // the received bytes; shared by all readers, never changed, and not nil once whole is set
 	whole  bool          // read is the whole body
 	late   bool          // the body has not come within patience
 	room   *store.Room   // the memory of read; nil: none was needed
-	// patience is for how long the next upTo waits for the body; zero: for as long as the server lets it.
+	// patience is for how long the next upTo waits for the body; zero: for as long as the server allows.
 	patience time.Duration
 }
 
-// gatherTime is how long a body of unknown length is waited for before its request asks for a place. A body that takes longer may be one half of a
-// conversation whose other half comes from the origin. If its client is just silent, the request gives its place away (package upstream, sending).
+// gatherTime is how long the proxy waits for a body of unknown length before the request asks for a place. A body that
+// takes longer may be one half of a conversation whose other half comes from the origin. If the client is just silent,
+// the request gives the place away (package upstream, sending).
 const gatherTime = time.Second
 
 // errLate means that a body has not come whole in time.
 var errLate = errors.New("read request body: it does not come at once")
 
-// lateBody is a body of which a Read was still under way when readWithin gave up waiting. Its first Read waits for that one. It is for one reader.
+// lateBody is a body of which a Read was still under way when readWithin gave up waiting. The first Read of a lateBody
+// waits for that pending Read. A lateBody is for one reader.
 type lateBody struct {
 	io.ReadCloser
-	pending <-chan readResult // result of the pending Read; nil: it was received
+	pending <-chan readResult // result of the pending Read; nil: the result was received
 	rest    []byte            // bytes of that result that were not returned yet
 	err     error             // error of that result
 }
@@ -114,8 +118,9 @@ func (b *lateBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// readWithin is Read of the body, given up at the deadline with errLate; nil: never. The Read is made on a goroutine of its own, which ends with the
-// request at the latest, and what it brings after the deadline is read from g.body.
+// readWithin is Read of the body, given up at the deadline with errLate; nil: never. The Read runs on a goroutine of
+// its own, which ends with the request at the latest. After the deadline, g.body is a lateBody, which returns the
+// result of that Read first.
 func (g *gathered) readWithin(deadline <-chan time.Time, p []byte) (int, error) {
 	if deadline == nil {
 		return g.body.Read(p)
@@ -139,8 +144,8 @@ func (g *gathered) readWithin(deadline <-chan time.Time, p []byte) (int, error) 
 // errNoRoom means that the bodies of all requests, or those of this client, have all the memory that they may have.
 var errNoRoom = errors.New("read request body: no memory is left for the bodies of requests")
 
-// gather receives the request's body until it is whole or longer than most bytes. Whatever it returns, ex.r.Body can be read from the beginning
-// afterwards. The error is errNoRoom, errLate or one of reading the body.
+// gather receives the request's body until the body is whole or longer than most bytes. Also after an error, ex.r.Body
+// can be read from the beginning. The error is errNoRoom, errLate or an error of reading the body.
 func (ex *exchange) gather(most int64) error {
 	g := &ex.gathered
 	if g.body == nil {
@@ -150,7 +155,7 @@ func (ex *exchange) gather(most int64) error {
 	err := g.upTo(most)
 	switch {
 	case g.whole:
-		ex.r.Body = io.NopCloser(bytes.NewReader(g.read)) // and not http.NoBody: an empty one may have been in chunks
+		ex.r.Body = io.NopCloser(bytes.NewReader(g.read)) // not http.NoBody: an empty body may have come in chunks
 	case len(g.read) > 0 || errors.Is(err, errLate):
 		ex.r.Body = struct {
 			io.Reader
@@ -160,7 +165,7 @@ func (ex *exchange) gather(most int64) error {
 	return err
 }
 
-// upTo receives the body until it is whole or longer than most bytes. It is gather without the request.
+// upTo receives the body until the body is whole or longer than most bytes. upTo is gather without the request.
 func (g *gathered) upTo(most int64) error {
 	var deadline <-chan time.Time
 	if g.patience > 0 {
@@ -188,7 +193,7 @@ func (g *gathered) upTo(most int64) error {
 // leastGathered is the first size of the buffer for a body, in bytes.
 const leastGathered = 512
 
-// grow makes room for twice as much, but no more than most bytes. It reports false where there is none.
+// grow makes the buffer twice as long, but no longer than most bytes. grow reports false if no memory is left.
 func (g *gathered) grow(most int64) bool {
 	if g.room == nil {
 		g.room = g.budget.Room(g.client)

@@ -10,20 +10,22 @@ import (
 	"cacheproxy/policy"
 )
 
-// WriteLocks are locks, by key, that all instances share. They must be safe for concurrent use.
+// WriteLocks are locks, by key, that all instances share. An implementation must be safe for concurrent use.
 type WriteLocks interface {
-	// Lock waits until this instance holds the lock of the key. It fails when ctx ends, or when the store of the locks cannot tell who holds
-	// it. The caller must call unlock once.
+	// Lock waits until this instance holds the lock of the key. Lock fails when ctx ends, or when the store of the
+	// locks cannot tell which instance holds the lock. The caller must call unlock once.
 	Lock(ctx context.Context, key string) (unlock func(), err error)
 }
 
 // maxTurns is how many writes of one key may wait for their turn in this process.
 const maxTurns = 64
 
-// turns serializes the writes of each key. The zero value is ready, for a process that runs alone, and safe for concurrent use.
+// turns serializes the writes of each key. The zero value is ready, for a process that runs alone, and safe for
+// concurrent use.
 //
-// Invariant: of the writes of one key in this process, one has the turn and the others wait in the order in which they came; only the write that
-// has the turn asks for the lock that instances share. So each instance waits for that lock once for each key, however many clients it has.
+// Invariant: of the writes of one key in this process, one has the turn, and the others wait in the order in which they
+// came. Only the write that has the turn asks for the lock that instances share. So each instance waits for that lock
+// once for each key, however many clients the instance has.
 type turns struct {
 	locks   WriteLocks // nil: there are no other instances
 	mu      lockorder.Mutex[lockorder.Turns]
@@ -32,8 +34,9 @@ type turns struct {
 
 var errNoTurn = errors.New("too many writes of one key wait for their turn")
 
-// take waits for the turn of a key. The caller must call end once. alone says that the turn in this process is enough if the shared lock fails for
-// another reason than the end of ctx. The error is errNoTurn, that of ctx, or that of WriteLocks.
+// take waits for the turn of a key. The caller must call end once. alone says that the turn in this process is enough
+// if the shared lock fails for another reason than the end of ctx. The error is errNoTurn, the error of ctx, or an
+// error of WriteLocks.
 func (t *turns) take(ctx context.Context, key string, alone bool) (end func(), err error) {
 	if err := t.enter(ctx, key); err != nil {
 		return nil, err
@@ -86,13 +89,13 @@ func (t *turns) enter(ctx context.Context, key string) error {
 		t.waiting[key] = slices.Delete(line, at, at+1)
 	}
 	t.mu.Unlock()
-	if at < 0 { // leave gave it the turn before this goroutine had the lock again: the turn is passed on
+	if at < 0 { // leave gave this write the turn before this goroutine had the lock again: the turn is passed on
 		t.leave(key)
 	}
 	return ctx.Err()
 }
 
-// leave ends the turn of a key in this process, and gives it to the write that has waited longest.
+// leave ends the turn of a key in this process, and gives the turn to the write that has waited longest.
 func (t *turns) leave(key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -112,11 +115,11 @@ var (
 		"it cannot be known whether another instance makes a write of the same, so this one was not made; try again"}
 )
 
-// inTurn waits for the turn of a write, if its route serializes writes of one key, for at most the upstream's timeout. The caller must call end
-// once. A nil end means that the write has been refused.
+// inTurn waits for the turn of a write, if the route serializes writes of one key, for at most the upstream's timeout.
+// The caller must call end once. A nil end means that the write has been refused.
 //
-// On a route that is observed or off, writes do not wait. Writes outside the share of a mode do wait: they would otherwise be at the origin at the
-// same time as writes inside it.
+// On a route that is observed or off, writes do not wait. Writes outside the share of a mode do wait: otherwise they
+// would be at the origin at the same time as writes inside the share.
 func inTurn(ex *exchange) (end func()) {
 	if mode, _ := ex.route.mode(ex.start); !ex.route.SerializesWrites || mode != policy.On {
 		return func() {}

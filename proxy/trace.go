@@ -16,7 +16,7 @@ func (ex *exchange) traceLookup(d *decision) {
 	})
 }
 
-// endTrace ends the request's span with what became of the request.
+// endTrace ends the request's span with the result of the request.
 func (ex *exchange) endTrace() {
 	if !ex.span.Recording() {
 		return // there is nothing to end

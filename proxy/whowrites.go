@@ -10,22 +10,25 @@ import (
 	"cacheproxy/policy/httpcache"
 )
 
-// clientOf identifies the client of a write, as far as idempotency keys are concerned, by all header fields that may say who asks. h is the header
-// as the origin gets it.
+// clientOf identifies the client of a write, as far as idempotency keys are concerned, by all header fields that may
+// say which client asks. h is the header as the origin gets it.
 //
-// Invariant: two writes in which the origin may see two clients are never taken for one write. Since it is not known here by which fields an API
-// knows its clients, every field counts, cookies included, except those that are known to choose no answer (Neutral). If such a field changes
-// between two tries of one client, the origin gets two writes with one idempotency key. It can recognize the second as a repetition; a write that
-// was acknowledged here but never sent could not be recovered.
+// Invariant: two writes in which the origin may see two clients are never taken for one write. The proxy does not know
+// by which fields an API knows its clients. So every field counts, cookies included, except those that are known to
+// choose no answer (Neutral).
+//
+// If a counted field changes between two tries of one client, the origin gets two writes with one idempotency key, and
+// can recognize the second as a repetition. The opposite fault is worse: a write that was acknowledged here but never
+// sent could not be recovered.
 func clientOf(r *route, h http.Header) string {
 	return saying(h, func(name string) bool { return !r.Neutral(name) && name != idempotencyField })
 }
 
-// negotiating are the fields that choose among representations, and do not say who asks.
+// negotiating are the fields that choose among representations, and do not tell clients apart.
 var negotiating = []string{"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Origin"}
 
-// askerOf identifies who asks, by all fields of a header, of a write or of a read, because of which the origin may answer the same read otherwise;
-// empty: there are none.
+// askerOf identifies the client of a write or of a read, by all fields of the header because of which the origin may
+// answer the same read otherwise; empty: there are no such fields.
 func askerOf(r *route, h http.Header) string {
 	return saying(h, func(name string) bool {
 		return !r.Neutral(name) && name != idempotencyField && !strings.HasPrefix(name, "Content-") && !slices.Contains(negotiating, name)

@@ -16,16 +16,18 @@ import (
 	"cacheproxy/proxy/upstream"
 )
 
-// maxInspected is the length of the longest body, in bytes, in which the names that a write invalidates are looked for.
+// maxInspected is the length, in bytes, of the longest body in which the proxy looks for the names that a write
+// invalidates.
 const maxInspected = 1 << 20
 
-// write sends an unsafe request to the origin, and invalidates what it has changed before the client gets the answer.
+// write sends an unsafe request to the origin, and invalidates the members of the write before the client gets the
+// answer.
 func (ex *exchange) write(d *decision) {
 	if !behindOthers(ex) {
 		return
 	}
 	body, err := ex.inspect()
-	if err != nil && !(errors.Is(err, errNoRoom) && ex.letBy()) { // without its body, the write counts as one whose names cannot be read
+	if err != nil && !(errors.Is(err, errNoRoom) && ex.letBy()) { // without a body, the names count as unreadable
 		ex.refuse(*bodyRefusal(err))
 		return
 	}
@@ -34,7 +36,8 @@ func (ex *exchange) write(d *decision) {
 		ex.refuse(refusal{http.StatusBadRequest, policy.TooManyMembers, "the write was not made, because it has " + excess.Error() + "; send fewer at once"})
 		return
 	}
-	// The turn comes before the fence, so that a write that waits for its turn keeps no reader from copies. It ends after the fence.
+	// The turn comes before the fence, so that a write that waits for its turn keeps no reader from copies. The turn
+	// ends after the fence.
 	end := inTurn(ex)
 	if end == nil {
 		return
@@ -49,15 +52,16 @@ func (ex *exchange) write(d *decision) {
 		return
 	}
 	w.before = ex.p.ledger.Token()
-	// Also after a panic, a write that may have reached the origin is invalidated, and its fence ends.
+	// Also after a panic, leave invalidates the members of a write that may have reached the origin, and ends the
+	// fence.
 	defer w.leave()
 	ex.through(passage{status: &w.told, sending: func() { w.sent = true }, answered: w.answered, unanswered: w.unanswered})
 }
 
 var notAnnounced = refusal{http.StatusServiceUnavailable, policy.StoreUnavailable, "the write cannot be announced to the caches, so it was not made; try again"}
 
-// inspect returns the request's body, if the route's invalidations or the mirroring of a submission need it; nil: they do not, or it is longer than
-// maxInspected.
+// inspect returns the request's body, if the route's invalidations or the mirroring of a submission need the body; nil:
+// neither does, or the body is longer than maxInspected.
 func (ex *exchange) inspect() ([]byte, error) {
 	if ex.r.Body == nil || ex.r.ContentLength > maxInspected || !ex.route.Invalidates.ReadsBody() && !mirrors(&ex.request) {
 		return nil, nil
@@ -68,7 +72,8 @@ func (ex *exchange) inspect() ([]byte, error) {
 	return ex.gathered.read, nil
 }
 
-// writing is the invalidation around one write: the fence before it, if the route fences, and its end.
+// writing is the invalidation around one write: the fence before the write, if the route fences, and the end after the
+// write.
 type writing struct {
 	ex      *exchange
 	members []policy.Member     // named by the request
@@ -76,20 +81,20 @@ type writing struct {
 	told    policy.Status       // of the answer
 	fence   *invalidation.Fence // nil: there is none
 	sent    bool                // the write may have reached the origin
-	settled bool                // its outcome, or that it is unknown, was applied
-	reads   bool                // its answer is read for names before a client gets it
+	settled bool                // the outcome, known or unknown, was applied
+	reads   bool                // the answer is read for names before any of it goes to the client
 
-	before  invalidation.Token   // taken before the write was sent, and after its fence began
-	named   []policy.Member      // all members that its end has named
-	receipt invalidation.Receipt // of its end; zero: there was none, or it was not confirmed
+	before  invalidation.Token   // taken before the write was sent, and after the fence began
+	named   []policy.Member      // all members that the end has named
+	receipt invalidation.Receipt // of the end; zero: there was no end, or none that was confirmed
 }
 
-// bounded returns the members to tell the log. If one client's writes name very many URLs, wider members take the place of theirs (Crowd), so that
-// the ledger does not grow without bound. Some wider members need exceptions (spared), which a fence cannot have: a route that fences names
-// such a member exactly.
+// bounded returns the members to tell the log. If writes name very many URLs, as one client can cause, wider members
+// take the place of the exact members (Crowd), so that the ledger does not grow without bound. Some wider members need
+// exceptions (spared), which a fence cannot have. A route that fences names the exact member instead.
 //
-// On a route that does not fence, members are bounded at the end of the write: a write that the origin refuses names nothing, and must not count
-// in the Crowd.
+// On a route that does not fence, members are bounded at the end of the write: a write that the origin refuses names
+// nothing, and must not count in the Crowd.
 func (w *writing) bounded(members []policy.Member) []policy.Member {
 	bounded := make([]policy.Member, 0, len(members))
 	for _, m := range members {
@@ -109,8 +114,8 @@ func (w *writing) bounded(members []policy.Member) []policy.Member {
 	return bounded
 }
 
-// begin sets a fence around the members, if the route fences, and reports whether the write may be sent. It may not if the route refuses writes
-// whose invalidation cannot be recorded beforehand (RefusesWrites).
+// begin sets a fence around the members, if the route fences, and reports whether the write may be sent. begin reports
+// false if the invalidation cannot be recorded beforehand and the route refuses such writes (RefusesWrites).
 func (w *writing) begin() bool {
 	p, r := w.ex.p, w.ex.route
 	announced, refuses := !p.store.Down() && p.lease.Valid(w.ex.start), r.RefusesWrites && !w.ex.letBy()
@@ -118,7 +123,7 @@ func (w *writing) begin() bool {
 		return !refuses || announced
 	}
 	if !announced && w.ex.letBy() {
-		return true // it is not kept waiting for a fence that cannot be set; its end is confirmed, or left to the log
+		return true // the write does not wait for a fence that cannot be set; the end is confirmed, or left to the log
 	}
 	w.members = w.bounded(w.members)
 	fence, err := p.announce(w.members)
@@ -130,15 +135,17 @@ func (w *writing) begin() bool {
 	return !refuses
 }
 
-// spell is a run of failures of the same kind, such as those of all writes while Valkey is down. The first failure is logged and, when an
-// operation succeeds again, how many there were. The zero value is ready, and safe for concurrent use.
+// spell is a run of failures of the same kind, such as those of all writes while Valkey is down. tell logs the first
+// failure and, when an operation succeeds again, the number of failures. The zero value is ready, and safe for
+// concurrent use.
 type spell struct {
 	writes atomic.Int64 // failures since the last success
-	told   atomic.Bool  // the first of them was logged
+	told   atomic.Bool  // the first failure was logged
 	lines  observe.Throttle
 }
 
-// tell notes the result of an operation. what is the message of the log line for the first failure, over that for the next success.
+// tell notes the result of an operation. The log line for the first failure has the message what, and the line for the
+// next success has the message over.
 func (s *spell) tell(to *slog.Logger, ex *exchange, err error, what, over string) {
 	if err == nil {
 		if s.writes.Load() == 0 {
@@ -158,7 +165,8 @@ func (s *spell) tell(to *slog.Logger, ex *exchange, err error, what, over string
 	}
 }
 
-// answered ends the write according to the origin's answer (RFC 9111 §4.4). Its error is always nil: it is a hook of passage.
+// answered ends the write according to the origin's answer (RFC 9111 §4.4). The error is always nil: answered is a hook
+// of passage.
 func (w *writing) answered(res *http.Response) error {
 	switch {
 	case res.StatusCode < 400:
@@ -170,7 +178,8 @@ func (w *writing) answered(res *http.Response) error {
 		w.told.Detail = "" // nothing is invalidated, so that "otherwise" would be wrong
 		w.undone()
 	case w.fence == nil && w.ex.route.FailedWrite == policy.FailedKeep:
-		// The origin says that it has failed to carry out the write (RFC 9110 §15.6.1), and RFC 9111 §4.4 requires no invalidation.
+		// The origin says that carrying out the write has failed (RFC 9110 §15.6.1), and RFC 9111 §4.4 requires no
+		// invalidation.
 		w.told.Detail = ""
 	default:
 		w.doubt()
@@ -183,8 +192,9 @@ func (w *writing) answered(res *http.Response) error {
 	return nil
 }
 
-// declined reports whether a status says that the origin has changed nothing: 4xx, or 501 to a method that it may not know (RFC 9110 §15.6.2). To a
-// method that every server knows, some answer 501 when they fail after they have begun.
+// declined reports whether a status says that the origin has changed nothing: 4xx, or 501 to a method that the origin
+// may not know (RFC 9110 §15.6.2). Some origins answer 501 to a method that every server knows, when they fail after
+// they have begun.
 func declined(method string, status int) bool {
 	known := httpcache.Safe(method)
 	switch method {
@@ -194,10 +204,10 @@ func declined(method string, status int) bool {
 	return status >= 400 && status < 500 || status == http.StatusNotImplemented && !known
 }
 
-// unanswered ends a write that got no answer. If it was not sent (there was no place or no connection, or the client left before), it has changed
-// nothing; otherwise its outcome is unknown.
+// unanswered ends a write that got no answer. A write that was not sent has changed nothing: there was no place or no
+// connection, or the client left before. The outcome of any other write is unknown.
 func (w *writing) unanswered(err error) {
-	w.told.Detail = "" // the reason why there is no answer takes its place
+	w.told.Detail = "" // Cache-Status tells the reason why there is no answer instead
 	if !w.sent || upstream.NotSent(err) {
 		w.undone()
 	} else {
@@ -206,7 +216,8 @@ func (w *writing) unanswered(err error) {
 	w.settled = true
 }
 
-// leave is deferred. It ends a write whose outcome was not applied, because of a panic: as one of unknown outcome if it was sent.
+// leave is deferred. After a panic, leave ends a write whose outcome was not applied: as a write of unknown outcome if
+// the write may have reached the origin, and otherwise as a write that has changed nothing.
 func (w *writing) leave() {
 	switch {
 	case w.settled:
@@ -217,40 +228,43 @@ func (w *writing) leave() {
 	}
 }
 
-// undone ends a write that has changed nothing. Its fence is lifted, without waiting for other instances.
+// undone ends a write that has changed nothing. The fence is lifted, without waiting for other instances.
 func (w *writing) undone() {
 	if w.fence != nil {
 		w.lift()
 	}
 }
 
-// doubt ends a write whose outcome is unknown, and that may still be carried out: its fence stays for FenceHold. If the route does not fence, the
-// copies are not removed but have to be confirmed by the origin before they are used. So they can still stand in if the origin fails, and a client
-// that sends writes and breaks them off cannot empty the cache.
+// doubt ends a write whose outcome is unknown. The origin may still carry out the write, so that the fence stays for
+// FenceHold. If the route does not fence, the copies are not removed, and the origin has to confirm each copy before
+// the copy is used. So copies can still stand in if the origin fails, and a client that sends writes and breaks them
+// off cannot empty the cache.
 func (w *writing) doubt() {
 	unknown := invalidation.Order{Members: w.namedIn(nil)}
 	if len(unknown.Members) > 0 {
-		unknown.Settle = w.ex.route.FenceHold // these members are not in the fence: they are invalidated once more when the write can happen no more
+		unknown.Settle = w.ex.route.FenceHold // outside the fence: invalidated once more when the write is ruled out
 	}
 	if w.fence == nil {
 		unknown.Confirm = !w.ex.route.FencesWrites
 		w.end(unknown)
 		return
 	}
-	// Fetch F began inside the fence, and the origin has read the row before the write came to it. Request R, which comes after the client of
-	// the write has its answer, would share F. The entry's position keeps R from it, as the end of a fence does after other writes.
+	// Fetch F began inside the fence, and the origin has read the row before the write came to the origin. Request R
+	// comes after the client of the write has its answer, and would share F. The entry's position keeps R from F, as
+	// the end of a fence does after other writes.
 	fence := w.fence
 	w.fence = nil
 	w.end(unknown)
 	w.ex.p.log.Abandon(fence, w.ex.route.FenceHold)
 }
 
-// needless reports whether the write needs no entry in the log, because no copy on any instance can bear a member that it names. A route that
-// fences, or names members in Invalidates, always writes its entry, since the operator has asked for it.
+// needless reports whether the write needs no entry in the log, because no copy on any instance can bear a member that
+// the write names. A route that fences, or names members in Invalidates, always writes an entry, since the operator has
+// asked for one.
 //
-// It is called after the origin has answered the write, and not before: MayHold is about copies that were fetched up to the call, and those that
-// are fetched later have seen the write. If it were called before, a route could begin to store copies while the write is at the origin, and one
-// of these could be from before the write.
+// needless must run after the origin has answered the write, or has failed to answer. MayHold is about copies that were
+// fetched up to the call, and copies that are fetched later have seen an answered write. If needless ran before, a
+// route could begin to store copies while the write is at the origin, and such a copy could be from before the write.
 func (w *writing) needless(o invalidation.Order) bool {
 	p, r := w.ex.p, w.ex.route
 	begun := p.config().begunSince(w.ex.cfg)
@@ -258,17 +272,18 @@ func (w *writing) needless(o invalidation.Order) bool {
 		!p.mayHold(slices.Concat(w.members, o.Members))
 }
 
-// end invalidates the members of the write, and those of the order, on every instance. If that cannot be confirmed, the client is told so in
-// Cache-Status, and the log makes up for it.
+// end invalidates the members of the write, and those of the order, on every instance. If the invalidation cannot be
+// confirmed, Cache-Status tells the client, and the log makes up for the invalidation (makeUpFor).
 func (w *writing) end(o invalidation.Order) {
 	p, r := w.ex.p, w.ex.route
 	if r.Invalidates != nil && r.Invalidates.Nothing || w.needless(o) {
 		return
 	}
-	if !r.FencesWrites { // begin has bounded them otherwise
+	if !r.FencesWrites { // with a fence, begin has bounded the members
 		w.members = w.bounded(w.members)
 	}
-	// If the configuration was replaced while the write was under way, the new routes may name their copies otherwise than w.members does.
+	// If the configuration was replaced while the write was under way, the copies of the new routes may bear other
+	// members than w.members has.
 	o.Members, o.Settle = append(w.bounded(o.Members), p.config().begunSince(w.ex.cfg)...), max(o.Settle, r.Settle)
 	named := slices.Concat(w.members, o.Members)
 	if w.fence == nil {
@@ -286,7 +301,8 @@ func (w *writing) end(o invalidation.Order) {
 	p.makeUpFor(w.fence, o)
 }
 
-// lift ends the fence of a write that has changed nothing. The copies inside it are valid again, unless something else has invalidated them.
+// lift ends the fence of a write that has changed nothing. The copies inside the fence are valid again, unless
+// something else has invalidated them.
 func (w *writing) lift() {
 	p := w.ex.p
 	undone := invalidation.Order{Wait: invalidation.WaitRecorded, Undone: true}
