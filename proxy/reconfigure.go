@@ -33,9 +33,23 @@ func (p *Proxy) Reconfigure(ctx context.Context, next *Config) error {
 	}
 	p.replace(before, next)
 	if fence != nil {
-		p.endFence(ctx, fence)
+		p.endFence(ctx, fence, settling(begun, next))
 	}
 	return nil
+}
+
+// settling returns the end of the fence around routes that begin. A write just before had no entry in the log where no
+// route could hold a copy of its target, and so no repetition after Settle of its upstream. A copy that a new route
+// fetches within that time from a replica that lags would be older than the write: the end is repeated after Settle.
+func settling(begun []policy.Member, next *Config) invalidation.Order {
+	longest := time.Duration(0)
+	for _, r := range next.order {
+		longest = max(longest, r.Settle)
+	}
+	if longest == 0 {
+		return invalidation.Order{}
+	}
+	return invalidation.Order{Members: begun, Settle: longest}
 }
 
 // replace puts generation next in the place of generation before.
@@ -52,10 +66,10 @@ func (p *Proxy) replace(before, next *Config) {
 }
 
 // endFence ends a fence at once, or as soon as the end can be confirmed.
-func (p *Proxy) endFence(ctx context.Context, fence *invalidation.Fence) {
-	if _, err := p.log.End(ctx, fence, invalidation.Order{}); err != nil {
+func (p *Proxy) endFence(ctx context.Context, fence *invalidation.Fence, end invalidation.Order) {
+	if _, err := p.log.End(ctx, fence, end); err != nil {
 		p.logger.Error("new routes not confirmed to all caches; they store nothing yet", "error", err)
-		p.makeUpFor(fence, invalidation.Order{})
+		p.makeUpFor(fence, end)
 	}
 }
 

@@ -275,3 +275,32 @@ func (l *unannounced) Begin(ctx context.Context, m []policy.Member) (*invalidati
 	}
 	return l.Log.Begin(ctx, m)
 }
+
+// endings is a log that notes what fences end with.
+type endings struct {
+	invalidation.Log
+	orders []invalidation.Order
+}
+
+func (e *endings) End(ctx context.Context, f *invalidation.Fence, o invalidation.Order) (invalidation.Receipt, error) {
+	e.orders = append(e.orders, o)
+	return e.Log.End(ctx, f, o)
+}
+
+// A write to what no route could hold has no entry, and is not repeated when the API's replicas have it: a route that begins within
+// that time begins once more after it.
+func TestNewRoutesSettle(t *testing.T) {
+	var log *endings
+	o := rigOptions{log: func(l *invalidation.Local) invalidation.Log { log = &endings{Log: l}; return log }}
+	r := newRig(t, newValue().ServeHTTP, o, routeFor(t, "a", as(1), "/a"))
+	r.reconfigure(routeFor(t, "a", as(1), "/a"), routeFor(t, "b", as(1), "/b"))
+	if n := len(log.orders); n != 1 || log.orders[0].Settle != 0 || len(log.orders[0].Members) != 0 {
+		t.Errorf("without settle: %+v", log.orders)
+	}
+	settles := as(1, func(r *policy.Route) { r.Settle = 2 * time.Second })
+	r.reconfigure(routeFor(t, "a", as(1), "/a"), routeFor(t, "b", settles, "/b"), routeFor(t, "c", settles, "/c"))
+	end := log.orders[len(log.orders)-1]
+	if end.Settle != 2*time.Second || len(end.Members) != 1 || end.Members[0] != policy.NewMember(policy.KindRoute, "c") {
+		t.Errorf("with settle: %+v", end)
+	}
+}
