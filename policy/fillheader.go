@@ -25,7 +25,7 @@ var forwardedFields = []string{
 // withheld are fields of the client that no fill forwards unless the route declares them, because each can make the
 // origin give another answer under the same key. Look-ups replace "_" by "-" in names, as many origins do.
 var withheld = map[string]bool{
-	// Who sends the request. FillHeader builds the Cookie field of declared cookies separately.
+	// Fields that say who sends the request. FillHeader builds the Cookie field of declared cookies separately.
 	"Authorization": true, "Cookie": true, "Cookie2": true,
 	// The proxy itself sets these fields, which say how it was reached; X-Forwarded-* is withheld as a family.
 	"Forwarded": true,

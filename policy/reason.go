@@ -33,7 +33,7 @@ const (
 	ClientDirective // the client's Cache-Control demands more than the copy is good for
 	Fenced          // a write to the resource is under way
 
-	// What the look-up found when it found no usable copy.
+	// Results of a look-up that found no usable copy.
 
 	URIMiss     // nothing stored under this key
 	VaryMiss    // stored, but for other request header fields

@@ -64,7 +64,7 @@ var fieldClasses = func() map[string]fieldClass {
 	}
 	add(negotiatingField, "Accept", "Accept-Charset", encodingField, "Accept-Language", originField)
 	add(credentialField, "Authorization", "Proxy-Authorization", "Cookie")
-	// Who sends the request, and from where on the web. The three hints are those that browsers send unasked, with the
+	// Fields that say who sends the request, and from where on the web. The three hints are those that browsers send unasked, with the
 	// content of User-Agent. Other hints come only where an API has asked for them, and are unlisted.
 	add(neutralField, "User-Agent", "Sec-Ch-Ua", "Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Referer", "Date", "Dnt",
 		"Sec-Gpc", "Upgrade-Insecure-Requests", "Priority", "Purpose", "Sec-Purpose", "Early-Data", "Alt-Used")

@@ -36,6 +36,7 @@ var rules = []rule{
 	{"files are short", checkFileLength},
 	{"functions are short", checkFunctionLength},
 	{"packages are documented", checkPackageDoc},
+	{"comments have nouns for subjects", checkComments},
 	{"tests do not sleep", checkSleep},
 	{"bubbles survive the race detector", checkBubbles},
 	{"files are formatted", checkFormat},

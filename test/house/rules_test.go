@@ -150,6 +150,10 @@ func TestRulesCatch(t *testing.T) {
 		{"a function as long as may be", "", "store/x.go", documented + "\nfunc f() {\n" + strings.Repeat("\tf()\n", maxFunctionLines-2) + "}\n"},
 		{"a line more in a function", "functions are short", "store/x.go", documented + "\nfunc f() {\n" + strings.Repeat("\tf()\n", maxFunctionLines-1) + "}\n"},
 		{"no package comment", "packages are documented", "store/x.go", "package store\n"},
+		{"a clause for a subject", "comments have nouns for subjects", "store/x.go", documented + "\n// f is a sample. What it\n// does is nothing.\nfunc f() {}\n"},
+		{"a list that says what", "", "store/x.go", documented + "\n// f is a sample:\n//\n//\tx.go  what f does\nfunc f() {}\n"},
+		{"nouns that hide", "comments have nouns for subjects", "store/x.go", documented + "\n// f takes it. It keeps it, and gives it back.\nfunc f() {}\n"},
+		{"a noun that is repeated", "", "store/x.go", documented + "\n// f takes a copy. It keeps the copy.\nfunc f() {}\n"},
 		{"package comment only in a test", "", "test/x/x_test.go", documented},
 
 		{"as many methods as may be", "", "store/x.go", manyMethodsOf("t", maxMethods)},
