@@ -17,7 +17,7 @@ type outbox struct {
 	// All changes up to paid are purged as far as tags were owed for them. The next purge of owed tags is not before
 	// nextOwed.
 	paid, nextOwed time.Time
-	consumed       int64     // the last value that this session has set cacheproxy.consumed to
+	consumed       int64     // the last value of cacheproxy.consumed that was set on this connection
 	nextProgress   time.Time // when the next update of cacheproxy.consumed is due
 }
 
