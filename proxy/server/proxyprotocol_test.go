@@ -297,7 +297,11 @@ func TestMisintroduced(t *testing.T) {
 		conn.Close()
 		got := ""
 		if c.want != "" {
-			got = <-faults
+			select {
+			case got = <-faults:
+			case <-time.After(10 * time.Second):
+				t.Fatalf("%q: nothing is told, want %q", c.send, c.want)
+			}
 		}
 		if got != c.want {
 			t.Errorf("%q: %q, want %q", c.send, got, c.want)
